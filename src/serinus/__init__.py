@@ -1,0 +1,3 @@
+"""Serinus: automatic canary releases of machine-learning models."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,119 @@
+"""What the evidence says of a canary: a verdict with its reason. No data is never good."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+from serinus.core.evidence import Counts, p95_ms
+from serinus.core.policy import ThresholdPolicy
+
+
+class Health(StrEnum):
+    """How the canary does against the baseline."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    CRITICAL = "critical"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Recommendation(StrEnum):
+    """What the verdict asks for."""
+
+    PROMOTE = "promote"
+    CONTINUE = "continue"
+    HOLD = "hold"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class ArmReport:
+    """One arm in the window: requests, failed requests, their rate, and p95 latency in milliseconds."""
+
+    requests: int
+    errors: int
+    error_rate: float
+    p95_ms: float | None
+
+    @classmethod
+    def of(cls, counts: Counts) -> "ArmReport":
+        """Sum up one arm's counts."""
+        return cls(counts.requests, counts.failed, counts.error_rate, p95_ms(counts))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judgement, with all it rests on."""
+
+    health: Health
+    recommendation: Recommendation
+    reason: str
+    baseline: ArmReport
+    canary: ArmReport
+    policy: ThresholdPolicy
+
+
+def judge(policy: ThresholdPolicy, baseline: Counts, canary: Counts) -> Verdict:
+    """Apply the article's rule to the two arms of a window.
+
+    Critical: the canary's error rate exceeds the baseline's by more than ``error_delta``, or its p95 by more than
+    ``p95_delta_ms``. Degraded: by more than half of either. Healthy otherwise; to be promoted with at least
+    ``min_requests`` requests and an error rate not above the baseline's. Rates are compared as exact fractions.
+    Inconclusive, which neither promotes nor rolls back: no traffic on either side, or nothing but failures on both.
+    """
+    b, c = ArmReport.of(baseline), ArmReport.of(canary)
+    health, recommendation, reason = _threshold(policy, b, c)
+    return Verdict(health, recommendation, reason, b, c, policy)
+
+
+def _threshold(policy: ThresholdPolicy, b: ArmReport, c: ArmReport) -> tuple[Health, Recommendation, str]:
+    if b.p95_ms is None or c.p95_ms is None:
+        silent = " and ".join(
+            name for name, a in (("the canary", c), ("the baseline", b)) if a.p95_ms is None
+        )
+        window = f"the last {policy.window_s:g} s"
+        return (
+            Health.INCONCLUSIVE,
+            Recommendation.HOLD,
+            f"no traffic on {silent} in {window}: nothing to compare",
+        )
+    if b.errors == b.requests and c.errors == c.requests:
+        return (
+            Health.INCONCLUSIVE,
+            Recommendation.HOLD,
+            "every request failed on both sides: nothing to compare",
+        )
+
+    more_errors = Fraction(c.errors, c.requests) - Fraction(b.errors, b.requests)
+    slower_ms = c.p95_ms - b.p95_ms
+    delta = Fraction(str(policy.error_delta))
+    errors = f"canary errors {_percent(c.error_rate)} against {_percent(b.error_rate)}"
+    latency = f"canary p95 {c.p95_ms:.1f} ms against {b.p95_ms:.1f} ms"
+
+    if more_errors > delta:
+        reason = f"{errors}: more than {_points(policy.error_delta)} above the baseline"
+        return Health.CRITICAL, Recommendation.ROLLBACK, reason
+    if slower_ms > policy.p95_delta_ms:
+        reason = f"{latency}: more than {policy.p95_delta_ms:g} ms above the baseline"
+        return Health.CRITICAL, Recommendation.ROLLBACK, reason
+    if more_errors > delta / 2:
+        reason = f"{errors}: more than {_points(policy.error_delta / 2)} above the baseline"
+        return Health.DEGRADED, Recommendation.HOLD, reason
+    if slower_ms > policy.p95_delta_ms / 2:
+        reason = f"{latency}: more than {policy.p95_delta_ms / 2:g} ms above the baseline"
+        return Health.DEGRADED, Recommendation.HOLD, reason
+    if c.requests < policy.min_requests:
+        reason = f"{errors}, {latency}; {c.requests} of {policy.min_requests} canary requests seen"
+        return Health.HEALTHY, Recommendation.CONTINUE, reason
+    if more_errors > 0:
+        reason = f"{errors}: within {_points(policy.error_delta / 2)}, but more than the baseline's"
+        return Health.HEALTHY, Recommendation.CONTINUE, reason
+    return Health.HEALTHY, Recommendation.PROMOTE, f"{errors}, {latency}, over {c.requests} canary requests"
+
+
+def _percent(rate: float) -> str:
+    return f"{rate * 100:.1f} %"
+
+
+def _points(delta: float) -> str:
+    return f"{delta * 100:g} points"

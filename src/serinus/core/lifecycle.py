@@ -1,0 +1,256 @@
+"""The life of a deployment: the one function that applies a command to a state."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from serinus.core.commands import (
+    Command,
+    Configure,
+    Create,
+    Pause,
+    Promote,
+    Resume,
+    Rollback,
+    SetWeight,
+    StartCanary,
+    Undo,
+)
+from serinus.core.deployment import Deployment, Phase, Rollout
+from serinus.core.errors import AlreadyExists, InvalidInput, NotAllowed, NotFound
+from serinus.core.events import Event, EventKind
+from serinus.core.names import checked_name
+
+WEIGHT_STEP = 0.01
+"""The finest share of traffic, in percent."""
+HISTORY = 32
+"""How many promotions back ``undo`` can go."""
+
+Applied = tuple[Deployment, tuple[Event, ...]]
+
+
+def apply(state: Deployment | None, command: Command, now: datetime) -> Applied:
+    """Apply one command.
+
+    Args:
+        state: the deployment, or None where none exists yet (only ``Create`` is possible then).
+        command: what to do; ``now``: when, with a time zone.
+
+    Returns:
+        The new state and its events: exactly one, or none where nothing changes (the same weight or settings
+        again), in which case the state is the one passed in.
+
+    Raises:
+        NotAllowed: the state does not permit the command; it names the state and what is possible.
+        InvalidInput: a weight, name or version that cannot be.
+        AlreadyExists, NotFound: the deployment does, or does not, exist.
+    """
+    if isinstance(command, Create):
+        return _create(state, command, now)
+    if state is None:
+        raise NotFound("There is no such deployment.", remedy="Create it first.")
+    verb = verb_of(command)
+    if verb not in possible(state):
+        raise NotAllowed(
+            f"Cannot {verb} deployment {state.name!r}: it is {_describe(state)}.",
+            state=state.status,
+            possible=possible(state),
+        )
+    return _APPLY[type(command)](state, command, now)
+
+
+def verb_of(command: Command) -> str:
+    """Name the command as in the API and CLI."""
+    return _VERBS[type(command)]
+
+
+def possible(state: Deployment) -> tuple[str, ...]:
+    """Name the commands that the state permits."""
+    if state.active is None:
+        return ("configure", "start", *(("undo",) if state.previous else ()))
+    if state.active.phase is Phase.PAUSED:
+        return ("configure", "resume", "set weight", "rollback")
+    return ("configure", "set weight", "pause", "promote", "rollback")
+
+
+def checked_weight(weight: float) -> float:
+    """Return a share in percent, from 0 to 100 in steps of 0.01, else raise InvalidInput."""
+    rounded = round(weight, 2)
+    if not 0 <= weight <= 100 or abs(rounded - weight) > 1e-9:
+        raise InvalidInput(
+            f"The weight {weight!r} is not a share of traffic.",
+            field="weight",
+            remedy=f"Give a percentage from 0 to 100 in steps of {WEIGHT_STEP}.",
+        )
+    return rounded
+
+
+def _describe(state: Deployment) -> str:
+    if state.active is None:
+        return "stable, with no canary running" + ("" if state.previous else " and no promotion to undo")
+    return f"{state.status}, with {state.active.canary} at {state.active.weight:g} %"
+
+
+def _create(state: Deployment | None, command: Create, now: datetime) -> Applied:
+    if state is not None:
+        raise AlreadyExists(
+            f"Deployment {state.name!r} exists already, with baseline {state.baseline}.",
+            field="name",
+            remedy="Start a canary on it, or choose another name.",
+        )
+    name = checked_name(command.name, "name")
+    created = Deployment(name, command.baseline, command.settings, generation=0, created_at=now)
+    return _changed(
+        created, created, EventKind.DEPLOYMENT_CREATED, command, now, baseline=str(command.baseline)
+    )
+
+
+def _configure(state: Deployment, command: Configure, now: datetime) -> Applied:
+    if command.settings == state.settings:
+        return state, ()
+    if state.active and command.settings.sticky != state.settings.sticky:
+        raise InvalidInput(
+            "sticky cannot change while a canary runs: entities would move between versions.",
+            field="settings.sticky",
+            remedy="Promote or roll back the canary first.",
+        )
+    changes = command.settings.changes_from(state.settings)
+    new = replace(state, settings=command.settings)
+    return _changed(state, new, EventKind.CONFIGURED, command, now, changes=changes)
+
+
+def _start(state: Deployment, command: StartCanary, now: datetime) -> Applied:
+    weight = checked_weight(command.weight)
+    if command.canary == state.baseline:
+        raise InvalidInput(
+            f"{command.canary} is the baseline of {state.name!r} already.",
+            field="version",
+            remedy="Start a canary of another version.",
+        )
+    number = state.rollouts + 1
+    rollout = Rollout(
+        id=f"{state.name}:{number}",
+        canary=command.canary,
+        baseline=state.baseline,
+        weight=weight,
+        phase=Phase.RUNNING,
+        split_version=1,
+        started_at=now,
+    )
+    new = replace(state, rollout=rollout, rollouts=number)
+    facts: dict[str, object] = {
+        "canary": str(command.canary),
+        "baseline": str(state.baseline),
+        "weight": weight,
+    }
+    return _changed(state, new, EventKind.CANARY_STARTED, command, now, **facts)
+
+
+def _set_weight(state: Deployment, command: SetWeight, now: datetime) -> Applied:
+    rollout = _active(state)
+    weight = checked_weight(command.weight)
+    if weight == rollout.weight:
+        return state, ()
+    if rollout.phase is Phase.PAUSED and weight > rollout.weight:
+        raise NotAllowed(
+            f"Cannot raise the weight of {state.name!r} to {weight:g} %: it is {_describe(state)}; "
+            "a paused rollout may only be lowered.",
+            state=state.status,
+            possible=possible(state),
+        )
+    new = replace(state, rollout=replace(rollout, weight=weight, split_version=rollout.split_version + 1))
+    facts = {"from": rollout.weight, "to": weight}
+    return _changed(state, new, EventKind.TRAFFIC_ADJUSTED, command, now, **facts)
+
+
+def _pause(state: Deployment, command: Pause, now: datetime) -> Applied:
+    new = replace(state, rollout=replace(_active(state), phase=Phase.PAUSED))
+    return _changed(state, new, EventKind.PAUSED, command, now)
+
+
+def _resume(state: Deployment, command: Resume, now: datetime) -> Applied:
+    new = replace(state, rollout=replace(_active(state), phase=Phase.RUNNING))
+    return _changed(state, new, EventKind.RESUMED, command, now)
+
+
+def _promote(state: Deployment, command: Promote, now: datetime) -> Applied:
+    rollout = _active(state)
+    new = replace(
+        state,
+        baseline=rollout.canary,
+        previous=(*state.previous, state.baseline)[-HISTORY:],
+        rollout=_end(rollout, Phase.PROMOTED, command, now),
+    )
+    facts = {"from": str(state.baseline), "to": str(rollout.canary)}
+    return _changed(state, new, EventKind.PROMOTED, command, now, **facts)
+
+
+def _rollback(state: Deployment, command: Rollback, now: datetime) -> Applied:
+    rollout = _active(state)
+    new = replace(state, rollout=_end(rollout, Phase.ROLLED_BACK, command, now))
+    facts: dict[str, object] = {
+        "canary": str(rollout.canary),
+        "baseline": str(state.baseline),
+        "weight": rollout.weight,
+    }
+    return _changed(state, new, EventKind.ROLLED_BACK, command, now, **facts)
+
+
+def _undo(state: Deployment, command: Undo, now: datetime) -> Applied:
+    *older, target = state.previous
+    new = replace(state, baseline=target, previous=tuple(older))
+    facts = {"from": str(state.baseline), "to": str(target)}
+    return _changed(state, new, EventKind.PROMOTION_UNDONE, command, now, **facts)
+
+
+def _active(state: Deployment) -> Rollout:
+    rollout = state.active
+    if rollout is None:
+        message = f"deployment {state.name!r} has no active rollout"
+        raise AssertionError(message)
+    return rollout
+
+
+def _end(rollout: Rollout, phase: Phase, command: Command, now: datetime) -> Rollout:
+    return replace(rollout, phase=phase, ended_at=now, reason=command.reason)
+
+
+def _changed(
+    old: Deployment, new: Deployment, kind: EventKind, command: Command, now: datetime, **data: object
+) -> Applied:
+    new = replace(new, generation=old.generation + 1)
+    touched = new.rollout if new.rollout != old.rollout else new.active
+    event = Event(
+        deployment=new.name,
+        generation=new.generation,
+        kind=kind,
+        at=now,
+        actor=command.actor,
+        reason=command.reason,
+        rollout=touched.id if touched else "",
+        data=data,
+    )
+    return new, (event,)
+
+
+_VERBS: dict[type[Command], str] = {
+    Create: "create",
+    Configure: "configure",
+    StartCanary: "start",
+    SetWeight: "set weight",
+    Pause: "pause",
+    Resume: "resume",
+    Promote: "promote",
+    Rollback: "rollback",
+    Undo: "undo",
+}
+_APPLY: dict[type[Command], Callable[..., Applied]] = {
+    Configure: _configure,
+    StartCanary: _start,
+    SetWeight: _set_weight,
+    Pause: _pause,
+    Resume: _resume,
+    Promote: _promote,
+    Rollback: _rollback,
+    Undo: _undo,
+}

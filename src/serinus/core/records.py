@@ -1,0 +1,190 @@
+"""What is kept on record: model versions, answered predictions, health snapshots."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from serinus.core.events import Event
+from serinus.core.evidence import Counts, Evidence, Key
+from serinus.core.judge import Verdict
+from serinus.core.names import VersionRef
+from serinus.core.routing import Role
+from serinus.core.signature import Scalar, Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a version comes from: digest of its training data, training run, git commit, parent version."""
+
+    dataset_digest: str = ""
+    run_id: str = ""
+    git_commit: str = ""
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDraft:
+    """A model version before it has a number.
+
+    ``digest`` is ``sha256:<hex>`` of the artifact, ``size`` its bytes; ``examples`` are rows kept from training.
+    """
+
+    model: str
+    digest: str
+    size: int
+    format: str
+    signature: Signature
+    examples: tuple[tuple[Scalar | None, ...], ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    lineage: Lineage = field(default_factory=Lineage)
+    created_by: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """An immutable, numbered version of a model."""
+
+    ref: VersionRef
+    draft: VersionDraft
+    created_at: datetime
+
+    @property
+    def signature(self) -> Signature:
+        """What the version takes and gives."""
+        return self.draft.signature
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A model made ready for registration: artifact bytes, their format, the signature and example rows."""
+
+    data: bytes
+    format: str
+    signature: Signature
+    examples: tuple[tuple[Scalar | None, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """A model and how far its versions go."""
+
+    name: str
+    versions: int
+    latest: VersionRef
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event with the number the store gave it; numbers grow with time."""
+
+    id: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRecord:
+    """One request to a model, without its raw inputs.
+
+    ``role``, ``version`` and ``latency_ms`` are those of the role first drawn; ``error_kind`` is "" or how that role
+    failed; ``answered_by`` is the version whose answer the caller got ("" if none), ``prediction`` its JSON text.
+    ``inputs_hmac`` is hex HMAC-SHA-256 of the canonical inputs under the key ``key_id``. ``forced`` requests are not
+    evidence.
+    """
+
+    id: str
+    at: datetime
+    deployment: str
+    rollout: str
+    split_version: int
+    role: Role
+    version: str
+    answered_by: str
+    inputs_hmac: str
+    key_id: str
+    prediction: str
+    prediction_class: str | None
+    confidence: float | None
+    latency_ms: float
+    error_kind: str
+    forced: bool
+    entity_hmac: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSnapshot:
+    """One check of one rollout: its verdict, and the cumulative evidence of the rollout when it was made.
+
+    ``verdict`` is None where the check itself failed or was none (``reason`` says so).
+    """
+
+    deployment: str
+    rollout: str
+    at: datetime
+    verdict: Verdict | None
+    reason: str
+    action: str
+    evidence: Evidence
+
+
+def encoded_evidence(evidence: Evidence) -> list[list[object]]:
+    """Give evidence as compact JSON values."""
+    return [
+        [
+            *key,
+            c.requests,
+            c.model_errors,
+            c.timeouts,
+            c.client_errors,
+            c.platform_errors,
+            c.latency_sum_ms,
+            [list(pair) for pair in sorted(c.latency.items())],
+        ]
+        for key, c in sorted(evidence.items())
+    ]
+
+
+def decoded_evidence(raw: list[list[object]]) -> dict[Key, Counts]:
+    """Read what ``encoded_evidence`` gave; ValueError or TypeError if it is something else."""
+    evidence = {}
+    for (
+        rollout,
+        version,
+        split_version,
+        role,
+        requests,
+        errors,
+        timeouts,
+        client,
+        platform,
+        total_ms,
+        latency,
+    ) in raw:
+        key = Key(str(rollout), str(version), _int(split_version), Role(str(role)))
+        evidence[key] = Counts(
+            requests=_int(requests),
+            model_errors=_int(errors),
+            timeouts=_int(timeouts),
+            client_errors=_int(client),
+            platform_errors=_int(platform),
+            latency={_int(index): _int(count) for index, count in _pairs(latency)},
+            latency_sum_ms=float(str(total_ms)),
+        )
+    return evidence
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int):
+        message = f"{value!r} is not a count"
+        raise TypeError(message)
+    return value
+
+
+def _pairs(value: object) -> list[list[object]]:
+    if not isinstance(value, list):
+        message = f"{value!r} is not a list of pairs"
+        raise TypeError(message)
+    return value

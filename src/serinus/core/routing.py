@@ -1,0 +1,102 @@
+"""Which role answers a request: a pure function of the split and one number in [0, 1)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from hashlib import blake2b
+
+from serinus.core.deployment import Deployment
+
+
+class Role(StrEnum):
+    """The two arms of a rollout."""
+
+    BASELINE = "baseline"
+    CANARY = "canary"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a deployment's traffic is divided: ``weight`` percent to the canary of ``rollout``.
+
+    ``generation`` is the deployment's; a split of an older generation never replaces one of a newer.
+    """
+
+    deployment: str
+    generation: int
+    rollout: str = ""
+    split_version: int = 0
+    weight: float = 0.0
+    sticky: bool = False
+
+    def encoded(self) -> dict[str, object]:
+        """Give the plain mapping that a board keeps."""
+        return asdict(self)
+
+    @classmethod
+    def decoded(cls, raw: object) -> "Split | None":
+        """Read what a board keeps; None for anything malformed, which every caller takes as "all to the baseline"."""
+        if not isinstance(raw, Mapping) or set(raw) != set(_READERS):
+            return None
+        if not all(fits(raw[name]) for name, fits in _READERS.items()):
+            return None
+        return cls(**raw)
+
+
+def split_of(state: Deployment) -> Split:
+    """Derive the split that a deployment's state asks for."""
+    active = state.active
+    if active is None:
+        return Split(state.name, state.generation)
+    return Split(
+        state.name, state.generation, active.id, active.split_version, active.weight, state.settings.sticky
+    )
+
+
+def assign(split: Split | None, point: float) -> Role:
+    """Draw the role for one request.
+
+    Args:
+        split: the split in force; None (missing or malformed) gives the baseline.
+        point: a number in [0, 1), fresh for each request, or ``sticky_point`` of its entity. A greater weight
+            only ever adds points to the canary, so that raising it never moves an entity back.
+    """
+    if split is None or not split.rollout:
+        return Role.BASELINE
+    return Role.CANARY if point * 100.0 < split.weight else Role.BASELINE
+
+
+def sticky_point(key: bytes, rollout: str, entity_id: str) -> float:
+    """Place an entity in [0, 1), the same for all gateways, anew for each rollout.
+
+    Keyed BLAKE2b (RFC 7693) of rollout and entity; its upper 53 bits are exact in a float, so 1.0 is never reached.
+    """
+    salt = len(rollout).to_bytes(4, "big") + rollout.encode()
+    digest = blake2b(salt + entity_id.encode("utf-8", "surrogatepass"), key=key[:64], digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2.0**53
+
+
+def forced_role(header: str | None, *, allowed: bool) -> Role | None:
+    """Read ``X-Canary``: ``always`` or ``never`` where the deployment allows it, else None (draw as usual)."""
+    if header is None or not allowed:
+        return None
+    return {"always": Role.CANARY, "never": Role.BASELINE}.get(header.strip().lower())
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_share(value: object) -> bool:
+    # NaN compares as false; a huge int is compared exactly and never turned into a float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
+
+
+_READERS: dict[str, Callable[[object], bool]] = {
+    "deployment": lambda value: isinstance(value, str),
+    "generation": _is_whole,
+    "rollout": lambda value: isinstance(value, str),
+    "split_version": _is_whole,
+    "weight": _is_share,
+    "sticky": lambda value: isinstance(value, bool),
+}
