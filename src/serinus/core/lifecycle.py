@@ -75,7 +75,7 @@ def possible(state: Deployment) -> tuple[str, ...]:
 
 def checked_weight(weight: float) -> float:
     """Return a share in percent, from 0 to 100 in steps of 0.01, else raise InvalidInput."""
-    rounded = round(weight, 2)
+    rounded = round(float(weight), 2)
     if not 0 <= weight <= 100 or abs(rounded - weight) > 1e-9:
         raise InvalidInput(
             f"The weight {weight!r} is not a share of traffic.",

@@ -224,7 +224,7 @@ def _shown(value: object) -> str:
 
 
 def examples_as_rows(
-    signature: Signature, examples: Sequence[Sequence[object]]
+    signature: Signature, examples: Sequence[object]
 ) -> tuple[tuple[Scalar | None, ...], ...]:
     """Check example rows (values in training order) against a signature; InvalidInput names the row."""
     rows = []
