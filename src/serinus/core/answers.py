@@ -1,21 +1,24 @@
 """From a model's raw output to answers; whatever cannot be an answer is a model error."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serinus.core.errors import BadOutput
-from serinus.core.signature import Output, OutputKind, Scalar
+from serinus.core.features import Scalar, shown
+from serinus.core.signature import Output, OutputKind
 
 SUM_TOLERANCE = 1e-3
 """How far from 1 the probabilities of one row may add up to."""
+_KINDS = "biufUTO"
+"""numpy's kinds of arrays that can hold answers; an array of times would turn into whole numbers."""
+_LARGEST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True, slots=True)
 class RawOutput:
-    """What a model gave for n rows: ``values`` of shape (n,), and for classes ``probabilities`` of shape (n, k)."""
+    """What a model gave for n rows: ``values`` of shape (n,), for classes also ``probabilities`` of (n, k)."""
 
     values: NDArray[np.generic]
     probabilities: NDArray[np.floating] | None = None
@@ -31,40 +34,44 @@ class Answer:
 
 
 def read_answers(raw: RawOutput, output: Output, rows: int) -> list[Answer]:
-    """Read one answer per row; BadOutput for NaN, infinity, a wrong shape, or a value that is no prediction."""
+    """Read one answer per row, a class as the signature has it; BadOutput for whatever is no prediction."""
     values = np.asarray(raw.values)
     if values.shape != (rows,):
         raise BadOutput(f"The model answered with shape {values.shape} for {rows} row(s).")
+    if values.dtype.kind not in _KINDS:
+        raise BadOutput(f"The model answered with values of type {values.dtype}.")
     confidences = _confidences(raw.probabilities, rows)
-    return [
-        _answer(value, confidence, output)
-        for value, confidence in zip(values.tolist(), confidences, strict=True)
-    ]
+    return [_answer(value, confidence, output) for value, confidence in zip(values.tolist(), confidences, strict=True)]
 
 
 def _confidences(probabilities: NDArray[np.floating] | None, rows: int) -> list[float | None]:
     if probabilities is None:
         return [None] * rows
     table = np.asarray(probabilities)
-    if table.ndim != 2 or len(table) != rows or table.shape[1] == 0:
+    if table.ndim != 2 or len(table) != rows or table.shape[1] == 0:  # noqa: PLR2004 rows and columns
         raise BadOutput(f"The model's probabilities have shape {table.shape} for {rows} row(s).")
-    if not np.issubdtype(table.dtype, np.floating) or not np.isfinite(table).all():
-        raise BadOutput("The model's probabilities are not finite numbers.")
-    if table.min() < -SUM_TOLERANCE or (abs(table.sum(axis=1) - 1.0) > SUM_TOLERANCE).any():
+    if table.dtype.kind != "f" or not ((table >= -SUM_TOLERANCE) & (table <= 1 + SUM_TOLERANCE)).all():
+        raise BadOutput("The model's probabilities are not all numbers from 0 to 1.")
+    if (abs(table.sum(axis=1) - 1.0) > SUM_TOLERANCE).any():
         raise BadOutput("The model's probabilities do not add up to 1.")
     return [min(1.0, float(p)) for p in table.max(axis=1)]
 
 
 def _answer(value: object, confidence: float | None, output: Output) -> Answer:
+    if isinstance(value, np.generic):  # from an array of objects
+        value = value.item()
     if not isinstance(value, bool | int | float | str):
         raise BadOutput(f"The model answered with a {type(value).__name__}.")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadOutput(f"The model answered {value}.")
+    if not isinstance(value, str) and not abs(value) <= _LARGEST:  # NaN is not, either
+        raise BadOutput(f"The model answered {shown(value)}, which is not a finite number.")
     if output.kind is OutputKind.NUMBER:
         if isinstance(value, bool | str):
-            raise BadOutput(f"The model answered {str(value)[:80]!r} where a number is expected.")
+            raise BadOutput(f"The model answered {shown(value)} where a number is expected.")
         return Answer(float(value))
-    if output.classes and value not in output.classes:
-        raise BadOutput(f"The model answered {str(value)[:80]!r}, which is none of its classes.")
-    name = output.class_names[output.classes.index(value)] if output.class_names else str(value)
-    return Answer(value, name, confidence)
+    if not output.classes:
+        return Answer(value, str(value), confidence)
+    if value not in output.classes:
+        raise BadOutput(f"The model answered {shown(value)}, which is none of its classes.")
+    place = output.classes.index(value)
+    known = output.classes[place]
+    return Answer(known, output.class_names[place] if output.class_names else str(known), confidence)

@@ -14,17 +14,11 @@ def check_contract(baseline: Signature, canary: Signature) -> tuple[str, ...]:
         ContractBroken: other features, other kinds of values, or another kind of output.
     """
     ours, theirs = {f.name: f for f in baseline.features}, {f.name: f for f in canary.features}
-    remedy = (
-        "Register a version with the baseline's features and output, or make a deployment of its own for it."
-    )
+    remedy = "Register a version with the baseline's features and output, or make a deployment of its own for it."
     if set(ours) != set(theirs):
         lacks, adds = sorted(set(ours) - set(theirs)), sorted(set(theirs) - set(ours))
-        parts = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"wants {', '.join(adds)} besides"] * bool(
-            adds
-        )
-        raise ContractBroken(
-            f"The canary's features differ: it {' and '.join(parts)}.", field="version", remedy=remedy
-        )
+        parts = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"wants {', '.join(adds)} besides"] * bool(adds)
+        raise ContractBroken(f"The canary's features differ: it {' and '.join(parts)}.", field="version", remedy=remedy)
     for name, feature in ours.items():
         other = theirs[name]
         if feature.dtype is not other.dtype and not {feature.dtype, other.dtype} <= NUMERIC:
@@ -46,7 +40,6 @@ def check_contract(baseline: Signature, canary: Signature) -> tuple[str, ...]:
     ]
     if set(baseline.output.classes) != set(canary.output.classes):
         warnings.append(
-            f"the canary's classes {list(canary.output.classes)} are not the baseline's "
-            f"{list(baseline.output.classes)}"
+            f"the canary's classes {list(canary.output.classes)} are not the baseline's {list(baseline.output.classes)}"
         )
     return tuple(warnings)

@@ -7,6 +7,9 @@ from enum import StrEnum
 from serinus.core.names import VersionRef
 from serinus.core.policy import Settings
 
+ALL = 100.0
+"""A weight: the share in percent that is all of the traffic."""
+
 
 class Phase(StrEnum):
     """Where a rollout stands; it ends once, as promoted or rolled back."""

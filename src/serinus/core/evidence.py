@@ -82,10 +82,12 @@ Evidence = Mapping[Key, Counts]
 
 
 def bucket_of(latency_ms: float) -> int:
-    """Give the log bucket of a latency in milliseconds: the smallest i with latency <= 1.02**i, within bounds."""
+    """Give the log bucket of a latency in milliseconds: the smallest i with latency <= 1.02**i, from 0 to 672."""
     if not latency_ms > 1.0:
         return 0
-    return min(math.ceil(math.log(latency_ms) / _LOG_GROWTH), LAST_BUCKET)
+    if latency_ms >= SLOWEST_MS:  # infinity has no logarithm to round up
+        return LAST_BUCKET
+    return math.ceil(math.log(latency_ms) / _LOG_GROWTH)
 
 
 def merged(parts: Iterable[Evidence]) -> dict[Key, Counts]:
@@ -132,7 +134,7 @@ def interpolated_quantile(cumulative: tuple[int, ...], q: float) -> float | None
     """Interpolate a quantile in milliseconds from the article's cumulative buckets.
 
     Linear within the bucket that holds rank ``q * total``, as Prometheus' ``histogram_quantile`` does; a rank in the
-    last bucket (+Inf) gives its lower edge, 5000 ms. None where there are no counts.
+    last bucket (+Inf) gives its lower edge, 5000 ms. None where there are no counts; ``q`` is in (0, 1].
     """
     total = cumulative[-1]
     if total == 0:

@@ -67,9 +67,9 @@ def judge(policy: ThresholdPolicy, baseline: Counts, canary: Counts) -> Verdict:
 
 
 def _threshold(policy: ThresholdPolicy, b: ArmReport, c: ArmReport) -> tuple[Health, Recommendation, str]:
-    if b.p95_ms is None or c.p95_ms is None:
+    if not b.requests or not c.requests or b.p95_ms is None or c.p95_ms is None:
         silent = " and ".join(
-            name for name, a in (("the canary", c), ("the baseline", b)) if a.p95_ms is None
+            name for name, a in (("the canary", c), ("the baseline", b)) if not a.requests or a.p95_ms is None
         )
         window = f"the last {policy.window_s:g} s"
         return (
@@ -85,7 +85,7 @@ def _threshold(policy: ThresholdPolicy, b: ArmReport, c: ArmReport) -> tuple[Hea
         )
 
     more_errors = Fraction(c.errors, c.requests) - Fraction(b.errors, b.requests)
-    slower_ms = c.p95_ms - b.p95_ms
+    slower_ms = round(c.p95_ms - b.p95_ms, 6)  # to a nanosecond: what is less comes of interpolating in floats
     delta = Fraction(str(policy.error_delta))
     errors = f"canary errors {_percent(c.error_rate)} against {_percent(b.error_rate)}"
     latency = f"canary p95 {c.p95_ms:.1f} ms against {b.p95_ms:.1f} ms"

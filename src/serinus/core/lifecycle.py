@@ -16,13 +16,14 @@ from serinus.core.commands import (
     StartCanary,
     Undo,
 )
-from serinus.core.deployment import Deployment, Phase, Rollout
+from serinus.core.deployment import ALL, Deployment, Phase, Rollout
 from serinus.core.errors import AlreadyExists, InvalidInput, NotAllowed, NotFound
 from serinus.core.events import Event, EventKind
 from serinus.core.names import checked_name
 
 WEIGHT_STEP = 0.01
 """The finest share of traffic, in percent."""
+_ROUNDING = 1e-9
 HISTORY = 32
 """How many promotions back ``undo`` can go."""
 
@@ -75,14 +76,13 @@ def possible(state: Deployment) -> tuple[str, ...]:
 
 def checked_weight(weight: float) -> float:
     """Return a share in percent, from 0 to 100 in steps of 0.01, else raise InvalidInput."""
-    rounded = round(float(weight), 2)
-    if not 0 <= weight <= 100 or abs(rounded - weight) > 1e-9:
+    if not 0 <= weight <= ALL or abs(round(weight, 2) - weight) > _ROUNDING:
         raise InvalidInput(
             f"The weight {weight!r} is not a share of traffic.",
             field="weight",
             remedy=f"Give a percentage from 0 to 100 in steps of {WEIGHT_STEP}.",
         )
-    return rounded
+    return round(float(weight), 2) + 0.0  # and no -0.0
 
 
 def _describe(state: Deployment) -> str:
@@ -100,9 +100,7 @@ def _create(state: Deployment | None, command: Create, now: datetime) -> Applied
         )
     name = checked_name(command.name, "name")
     created = Deployment(name, command.baseline, command.settings, generation=0, created_at=now)
-    return _changed(
-        created, created, EventKind.DEPLOYMENT_CREATED, command, now, baseline=str(command.baseline)
-    )
+    return _changed(created, created, EventKind.DEPLOYMENT_CREATED, command, now, baseline=str(command.baseline))
 
 
 def _configure(state: Deployment, command: Configure, now: datetime) -> Applied:
@@ -138,12 +136,8 @@ def _start(state: Deployment, command: StartCanary, now: datetime) -> Applied:
         started_at=now,
     )
     new = replace(state, rollout=rollout, rollouts=number)
-    facts: dict[str, object] = {
-        "canary": str(command.canary),
-        "baseline": str(state.baseline),
-        "weight": weight,
-    }
-    return _changed(state, new, EventKind.CANARY_STARTED, command, now, **facts)
+    facts = {"canary": str(command.canary), "baseline": str(state.baseline)}
+    return _changed(state, new, EventKind.CANARY_STARTED, command, now, **facts, weight=weight)
 
 
 def _set_weight(state: Deployment, command: SetWeight, now: datetime) -> Applied:
@@ -188,12 +182,8 @@ def _promote(state: Deployment, command: Promote, now: datetime) -> Applied:
 def _rollback(state: Deployment, command: Rollback, now: datetime) -> Applied:
     rollout = _active(state)
     new = replace(state, rollout=_end(rollout, Phase.ROLLED_BACK, command, now))
-    facts: dict[str, object] = {
-        "canary": str(rollout.canary),
-        "baseline": str(state.baseline),
-        "weight": rollout.weight,
-    }
-    return _changed(state, new, EventKind.ROLLED_BACK, command, now, **facts)
+    facts = {"canary": str(rollout.canary), "baseline": str(state.baseline)}
+    return _changed(state, new, EventKind.ROLLED_BACK, command, now, **facts, weight=rollout.weight)
 
 
 def _undo(state: Deployment, command: Undo, now: datetime) -> Applied:

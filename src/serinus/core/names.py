@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from serinus.core.errors import InvalidInput
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z")
 _NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")
 
 
@@ -35,8 +36,6 @@ class VersionRef:
     def parse(cls, text: str) -> "VersionRef":
         """Read ``model@3``; raise InvalidInput if it is something else."""
         model, sep, number = text.rpartition("@")
-        if not sep or not number.isdecimal() or int(number) < 1:
-            raise InvalidInput(
-                f"{text!r} is not a model version.", field="version", remedy="Write it as NAME@NUMBER."
-            )
+        if not sep or not _NUMBER.match(number):
+            raise InvalidInput(f"{text!r} is not a model version.", field="version", remedy="Write it as NAME@NUMBER.")
         return cls(checked_name(model, "model"), int(number))

@@ -1,6 +1,5 @@
 """What a deployment's owner chooses: how traffic is split and by which rule a canary is judged."""
 
-import math
 from dataclasses import asdict, dataclass, field, fields
 
 from serinus.core.errors import InvalidInput
@@ -60,9 +59,7 @@ class Settings:
     def changes_from(self, old: "Settings") -> dict[str, object]:
         """Give what differs from ``old`` as ``{name: {"from": …, "to": …}}``, JSON values only."""
         before, after = _flat(old), _flat(self)
-        return {
-            name: {"from": before[name], "to": after[name]} for name in after if after[name] != before[name]
-        }
+        return {name: {"from": before[name], "to": after[name]} for name in after if after[name] != before[name]}
 
 
 def _flat(settings: Settings) -> dict[str, object]:
@@ -71,7 +68,5 @@ def _flat(settings: Settings) -> dict[str, object]:
 
 
 def _between(value: float, low: float, high: float, name: str) -> None:
-    if not (math.isfinite(value) and low <= value <= high):
-        raise InvalidInput(
-            f"{name} is {value!r}.", field=name, remedy=f"Give a number from {low:g} to {high:g}."
-        )
+    if not low <= value <= high:  # NaN is not, either
+        raise InvalidInput(f"{name} is {value!r}.", field=name, remedy=f"Give a number from {low:g} to {high:g}.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from serinus.core.events import Event
-from serinus.core.evidence import Counts, Evidence, Key
+from serinus.core.evidence import LAST_BUCKET, Counts, Evidence, Key
 from serinus.core.judge import Verdict
 from serinus.core.names import VersionRef
 from serinus.core.routing import Role
@@ -163,22 +163,37 @@ def decoded_evidence(raw: list[list[object]]) -> dict[Key, Counts]:
         total_ms,
         latency,
     ) in raw:
-        key = Key(str(rollout), str(version), _int(split_version), Role(str(role)))
+        key = Key(_text(rollout), _text(version), _count(split_version), Role(_text(role)))
         evidence[key] = Counts(
-            requests=_int(requests),
-            model_errors=_int(errors),
-            timeouts=_int(timeouts),
-            client_errors=_int(client),
-            platform_errors=_int(platform),
-            latency={_int(index): _int(count) for index, count in _pairs(latency)},
+            requests=_count(requests),
+            model_errors=_count(errors),
+            timeouts=_count(timeouts),
+            client_errors=_count(client),
+            platform_errors=_count(platform),
+            latency={_bucket(index): _count(count) for index, count in _pairs(latency)},
             latency_sum_ms=float(str(total_ms)),
         )
     return evidence
 
 
-def _int(value: object) -> int:
-    if not isinstance(value, int):
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         message = f"{value!r} is not a count"
+        raise TypeError(message)
+    return value
+
+
+def _bucket(value: object) -> int:
+    index = _count(value)
+    if index > LAST_BUCKET:
+        message = f"{value!r} is not a latency bucket"
+        raise ValueError(message)
+    return index
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        message = f"{value!r} is not a name"
         raise TypeError(message)
     return value
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from hashlib import blake2b
 
-from serinus.core.deployment import Deployment
+from serinus.core.deployment import ALL, Deployment
 
 
 class Role(StrEnum):
@@ -48,9 +48,7 @@ def split_of(state: Deployment) -> Split:
     active = state.active
     if active is None:
         return Split(state.name, state.generation)
-    return Split(
-        state.name, state.generation, active.id, active.split_version, active.weight, state.settings.sticky
-    )
+    return Split(state.name, state.generation, active.id, active.split_version, active.weight, state.settings.sticky)
 
 
 def assign(split: Split | None, point: float) -> Role:
@@ -63,7 +61,7 @@ def assign(split: Split | None, point: float) -> Role:
     """
     if split is None or not split.rollout:
         return Role.BASELINE
-    return Role.CANARY if point * 100.0 < split.weight else Role.BASELINE
+    return Role.CANARY if point * ALL < split.weight else Role.BASELINE
 
 
 def sticky_point(key: bytes, rollout: str, entity_id: str) -> float:
@@ -71,8 +69,9 @@ def sticky_point(key: bytes, rollout: str, entity_id: str) -> float:
 
     Keyed BLAKE2b (RFC 7693) of rollout and entity; its upper 53 bits are exact in a float, so 1.0 is never reached.
     """
-    salt = len(rollout).to_bytes(4, "big") + rollout.encode()
-    digest = blake2b(salt + entity_id.encode("utf-8", "surrogatepass"), key=key[:64], digest_size=8).digest()
+    prefix = rollout.encode("utf-8", "surrogatepass")
+    message = len(prefix).to_bytes(4, "big") + prefix + entity_id.encode("utf-8", "surrogatepass")
+    digest = blake2b(message, key=key[:64], digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2.0**53
 
 
@@ -89,7 +88,7 @@ def _is_whole(value: object) -> bool:
 
 def _is_share(value: object) -> bool:
     # NaN compares as false; a huge int is compared exactly and never turned into a float.
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= ALL
 
 
 _READERS: dict[str, Callable[[object], bool]] = {

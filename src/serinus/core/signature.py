@@ -4,26 +4,25 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from serinus.core.errors import InvalidFeatures, InvalidInput
+from serinus.core.features import NUMERIC, Dtype, Feature, Scalar, checked_value, is_text, shown
 
-Scalar = bool | int | float | str
+__all__ = [
+    "NUMERIC",
+    "Dtype",
+    "Feature",
+    "Output",
+    "OutputKind",
+    "Row",
+    "Scalar",
+    "Signature",
+    "examples_as_rows",
+]
+
 Row = list[Scalar | None]
 """One value per feature, in the order of a signature; None where a nullable feature is missing."""
-
-_INT64 = 2**63
-
-
-class Dtype(StrEnum):
-    """The kinds of feature values."""
-
-    INT = "int"
-    FLOAT = "float"
-    STR = "str"
-    BOOL = "bool"
-
-
-NUMERIC = frozenset({Dtype.INT, Dtype.FLOAT})
 
 
 class OutputKind(StrEnum):
@@ -31,15 +30,6 @@ class OutputKind(StrEnum):
 
     CLASS = "class"
     NUMBER = "number"
-
-
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """One input, by the name it had in training."""
-
-    name: str
-    dtype: Dtype
-    nullable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +41,13 @@ class Output:
     class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse names that do not go with the classes."""
+        """Refuse classes that cannot be told apart, and names that do not go with them."""
+        if not all(map(_is_class, self.classes)) or len(set(self.classes)) < len(self.classes):
+            raise InvalidInput(
+                f"The classes {shown(list(self.classes))} are not distinct strings, numbers or booleans.",
+                field="signature.output.classes",
+                remedy="Give each class once: a string, a finite number, true or false (true counts as 1).",
+            )
         if self.class_names and len(self.class_names) != len(self.classes):
             raise InvalidInput(
                 f"{len(self.class_names)} class_names for {len(self.classes)} classes.",
@@ -92,31 +88,26 @@ class Signature:
     def row(self, features: object) -> Row:
         """Check the features of one request and put them into training order.
 
-        An int stands for a float, and a whole float for an int; a bool for neither. ``None`` is accepted where the
-        feature is nullable.
-
         Raises:
             InvalidFeatures: missing, unknown, of a wrong type or not finite; ``field`` names the feature.
         """
         if not isinstance(features, Mapping):
             raise InvalidFeatures(
-                f"features is {_shown(features)}, not an object.",
+                f"features is {shown(features)}, not an object.",
                 field="features",
                 remedy="Send an object of feature names and values.",
             )
-        if len(features) != len(self.features) or any(
-            feature.name not in features for feature in self.features
-        ):
+        if len(features) != len(self.features) or any(feature.name not in features for feature in self.features):
             self._refuse_names(features)
-        return [_checked(feature, features[feature.name]) for feature in self.features]
+        return [checked_value(feature, features[feature.name]) for feature in self.features]
 
     def _refuse_names(self, features: Mapping[object, object]) -> None:
         names = self.names
         missing = [name for name in names if name not in features]
-        unknown = [str(name)[:80] for name in features if name not in set(names)]
-        wrong = [f"missing: {', '.join(missing)}"] * bool(missing) + [
-            f"unknown: {', '.join(unknown[:20])}"
-        ] * bool(unknown)
+        unknown = [_printable(name) for name in features if name not in set(names)]
+        wrong = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown[:20])}"] * bool(
+            unknown
+        )
         raise InvalidFeatures(
             f"The features do not match the model's signature ({'; '.join(wrong)}).",
             field=f"features.{(missing or unknown)[0]}",
@@ -141,7 +132,7 @@ class Signature:
         """Read a signature from JSON values; InvalidInput says what is wrong with them."""
         try:
             return _decoded(raw)
-        except (KeyError, TypeError, ValueError, AttributeError) as wrong:
+        except (KeyError, TypeError, ValueError) as wrong:
             what = f"{wrong} is missing" if isinstance(wrong, KeyError) else str(wrong)
             raise InvalidInput(
                 f"The signature cannot be read: {what}.",
@@ -152,92 +143,71 @@ class Signature:
 
 
 def _decoded(raw: object) -> Signature:
-    if not isinstance(raw, Mapping):
-        message = f"it is {_shown(raw)}, not an object"
-        raise TypeError(message)
-    output = raw["output"]
+    signature = _object(raw, "it")
+    output = _object(signature["output"], "output")
     return Signature(
-        tuple(
-            Feature(str(f["name"]), Dtype(f["dtype"]), bool(f.get("nullable", False)))
-            for f in raw["features"]
-        ),
+        tuple(_feature(_object(f, "a feature")) for f in _list(signature["features"], "features")),
         Output(
-            OutputKind(output["kind"]),
-            tuple(output.get("classes") or ()),
-            tuple(output.get("class_names") or ()),
+            OutputKind(_string(output["kind"], "kind")),
+            tuple(_list(output.get("classes"), "classes")),
+            tuple(_string(name, "a class name") for name in _list(output.get("class_names"), "class_names")),
         ),
     )
 
 
-def _checked(feature: Feature, value: object) -> Scalar | None:
-    if value is None:
-        if feature.nullable:
-            return None
-        raise _wrong(feature, value, "may not be null: it was never missing in training")
-    kind = type(value)
-    if feature.dtype is Dtype.FLOAT and isinstance(value, int | float) and kind is not bool:
-        try:
-            number = float(value)
-        except OverflowError:
-            raise _wrong(feature, value, "is too large") from None
-        if math.isfinite(number):
-            return number
-        raise _wrong(feature, value, "is not finite")
-    if feature.dtype is Dtype.INT and isinstance(value, int | float) and kind is not bool:
-        if isinstance(value, float) and not value.is_integer():
-            raise _wrong(feature, value, "is not a whole number" if math.isfinite(value) else "is not finite")
-        if not -_INT64 <= value < _INT64:
-            raise _wrong(feature, value, "is too large")
-        return int(value)
-    if feature.dtype is Dtype.STR and isinstance(value, str):
-        return value
-    if feature.dtype is Dtype.BOOL and isinstance(value, bool):
-        return value
-    raise _wrong(feature, value, f"should be {_EXPECTED[feature.dtype]}")
+def _feature(raw: Mapping[str, Any]) -> Feature:
+    nullable = raw.get("nullable", False)
+    if not isinstance(nullable, bool):
+        message = f"nullable is {shown(nullable)}, not true or false"
+        raise TypeError(message)
+    return Feature(_string(raw["name"], "a name"), Dtype(_string(raw["dtype"], "dtype")), nullable)
 
 
-_EXPECTED = {
-    Dtype.INT: "a whole number",
-    Dtype.FLOAT: "a number",
-    Dtype.STR: "a string",
-    Dtype.BOOL: "true or false",
-}
+def _object(raw: object, what: str) -> Mapping[str, Any]:
+    if not isinstance(raw, Mapping):
+        message = f"{what} is {shown(raw)}, not an object"
+        raise TypeError(message)
+    return raw
 
 
-def _wrong(feature: Feature, value: object, what: str) -> InvalidFeatures:
-    may = " or null" if feature.nullable else ""
-    return InvalidFeatures(
-        f"{feature.name} {what}; it is {_shown(value)}.",
-        field=f"features.{feature.name}",
-        remedy=f"Send {_EXPECTED[feature.dtype]}{may}.",
-    )
+def _list(raw: object, what: str) -> Sequence[Any]:
+    if raw is None:
+        return ()
+    if not isinstance(raw, list | tuple):
+        message = f"{what} is {shown(raw)}, not a list"
+        raise TypeError(message)
+    return raw
 
 
-def _shown(value: object) -> str:
-    if value is None:
-        return "null"
-    try:
-        text = repr(value)
-    except ValueError:
-        return "a number of too many digits"
-    return text if len(text) <= 80 else text[:77] + "..."
+def _string(raw: object, what: str) -> str:
+    if not isinstance(raw, str) or not is_text(raw):
+        message = f"{what} is {shown(raw)}, not a string"
+        raise TypeError(message)
+    return raw
 
 
-def examples_as_rows(
-    signature: Signature, examples: Sequence[object]
-) -> tuple[tuple[Scalar | None, ...], ...]:
+def _is_class(value: object) -> bool:
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, bool | int) or is_text(value)
+
+
+def _printable(name: object) -> str:
+    return str(name)[:80].encode("utf-8", "backslashreplace").decode()
+
+
+def examples_as_rows(signature: Signature, examples: Sequence[object]) -> tuple[tuple[Scalar | None, ...], ...]:
     """Check example rows (values in training order) against a signature; InvalidInput names the row."""
     rows = []
     for index, example in enumerate(examples):
-        if (
-            isinstance(example, str)
-            or not isinstance(example, Sequence)
-            or len(example) != len(signature.features)
-        ):
+        if isinstance(example, str) or not isinstance(example, Sequence) or len(example) != len(signature.features):
             raise InvalidInput(
                 f"Example {index} does not have {len(signature.features)} values.",
                 field=f"examples.{index}",
                 remedy=f"Give values in this order: {', '.join(signature.names)}.",
             )
-        rows.append(tuple(_checked(f, value) for f, value in zip(signature.features, example, strict=True)))
+        try:
+            rows.append(tuple(map(checked_value, signature.features, example)))
+        except InvalidFeatures as wrong:
+            raise InvalidInput(
+                f"Example {index}: {wrong.message}", field=f"examples.{index}", remedy=wrong.remedy
+            ) from wrong
     return tuple(rows)

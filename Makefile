@@ -1,0 +1,112 @@
+# Serinus's front door. Each target makes what it needs in .venv, from the lock files and nothing else.
+#
+#   PYTHON=…  the Python to use (3.11 or later); found by itself otherwise
+#   ARGS=…    arguments handed on, e.g. make test ARGS="tests/core -x"
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.SUFFIXES:
+
+PYTHON ?=
+ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Every file that is installed has the hash that the lock gives for it.
+PIP_INSTALL := $(PIP) install --require-hashes --requirement
+
+RUN := .venv/.run-lock .venv/.package
+DEV := .venv/.dev-lock .venv/.package
+
+.PHONY: help demo test lint format bench serve lock clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  ARGS="..." is handed on; PYTHON=/path/to/python picks the Python (3.11 or later).'
+
+demo: $(RUN) ## Watch a good canary being promoted and a bad one rolled back
+	@$(BIN)/canary demo $(ARGS)
+
+test: $(DEV) ## Run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEV) ## Check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(DEV) ## Format the code and repair what can be repaired
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(DEV) ## Measure throughput and latency
+	$(BIN)/python bench/run.py $(ARGS)
+
+serve: $(RUN) ## Run a server here
+	@$(BIN)/canary serve $(ARGS)
+
+# The development lock is made first; the other one may hold no other version. ARGS=--upgrade takes
+# the newest versions, ARGS="--upgrade-package NAME" the newest of one; without it only what
+# pyproject.toml asks for changes.
+UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --annotation-style line \
+	--custom-compile-command 'make lock'
+
+lock: $(DEV) ## Write the lock files anew from pyproject.toml
+	$(UV_COMPILE) --all-extras --group dev --output-file requirements/dev.lock $(ARGS)
+	$(UV_COMPILE) --extra demo --extra onnx --group build --constraint requirements/dev.lock \
+		--output-file requirements/run.lock $(ARGS)
+
+clean: ## Remove the environment, the caches and what was built
+	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- the environment: each stamp is newer than the file it was made from --------------------------
+
+.venv/.run-lock: requirements/run.lock | .venv/.created
+	@echo 'Installing requirements/run.lock ...'
+	@$(PIP_INSTALL) requirements/run.lock
+	@touch $@
+
+# It holds all of run.lock, so both stamps are made.
+.venv/.dev-lock: requirements/dev.lock | .venv/.created
+	@echo 'Installing requirements/dev.lock ...'
+	@$(PIP_INSTALL) requirements/dev.lock
+	@touch .venv/.run-lock $@
+
+.venv/.package: pyproject.toml | .venv/.created
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.created:
+	@set -eu; \
+	fits() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
+	complete() { "$$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }; \
+	python=''; \
+	for candidate in $(if $(PYTHON),'$(PYTHON)',python3.11 python3 python3.13 python3.12 python3.14); do \
+		if fits "$$candidate"; then python="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo 'Serinus needs Python 3.11 or later and found none$(if $(PYTHON), at $(PYTHON)).' >&2; \
+		echo 'Install one, or name it: make PYTHON=/path/to/python3.11 ...' >&2; \
+		exit 1; \
+	fi; \
+	if ! complete "$$python"; then \
+		package="$$("$$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "$$python has no venv module: installing $$package ..."; \
+			apt-get update -qq; \
+			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$package"; \
+		fi; \
+		if ! complete "$$python"; then \
+			echo "$$python cannot make virtual environments: its venv or ensurepip module is missing." >&2; \
+			echo "On Debian or Ubuntu: sudo apt-get install $$package" >&2; \
+			exit 1; \
+		fi; \
+	fi; \
+	echo "Making .venv with $$("$$python" --version) ..."; \
+	"$$python" -m venv --clear .venv; \
+	touch $@

@@ -1,0 +1,99 @@
+"""Asking one role's model, and the baseline where a canary fails, within the caller's deadline."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from serinus.core.answers import Answer
+from serinus.core.errors import SerinusError
+from serinus.core.ledger import Tally
+from serinus.core.routing import Role
+from serinus.core.signature import Row
+from serinus.ports import Predictor
+
+MODEL_SHARE = 0.95
+"""The part of the caller's deadline that a model has, whatever its role; the rest is for answering."""
+HEDGE_SHARE = 0.5
+"""The part of the caller's deadline after which the baseline is asked besides a canary that is still silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One role of a deployment, ready to answer; ``order`` puts a row of the baseline into this model's order."""
+
+    role: Role
+    name: str
+    predictor: Predictor
+    tally: Tally
+    order: tuple[int, ...] | None = None
+
+    async def predict(self, row: Row, timeout_s: float) -> Answer:
+        """Ask the model for one row in the baseline's order."""
+        arranged = row if self.order is None else [row[index] for index in self.order]
+        return await self.predictor.predict(arranged, timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a request.
+
+    ``latency_ms`` and ``failure`` are those of the arm first drawn. ``answer`` and ``answered_by`` are what the caller
+    gets; where there is no answer, ``error`` is what the caller is told.
+    """
+
+    latency_ms: float
+    failure: SerinusError | None = None
+    answer: Answer | None = None
+    answered_by: Arm | None = None
+    error: SerinusError | None = None
+
+
+async def ask(
+    arm: Arm, spare: Arm | None, row: Row, timeout_s: float, monotonic: Callable[[], float]
+) -> Outcome:
+    """Ask ``arm`` for a row, and ``spare`` (if any) where it fails.
+
+    Both roles have the same time, ``MODEL_SHARE`` of the deadline. A canary that is silent for ``HEDGE_SHARE`` of it may
+    still answer, but from then on the baseline's answer is fetched as well, so that it is there when the deadline comes.
+    """
+    started = monotonic()
+    if spare is None:
+        try:
+            answer = await arm.predict(row, timeout_s * MODEL_SHARE)
+        except SerinusError as failure:
+            return Outcome(_ms_since(started, monotonic), failure, error=failure)
+        return Outcome(_ms_since(started, monotonic), None, answer, arm)
+    return await _ask_hedged(arm, spare, row, timeout_s, monotonic)
+
+
+async def _ask_hedged(
+    arm: Arm, spare: Arm, row: Row, timeout_s: float, monotonic: Callable[[], float]
+) -> Outcome:
+    started = monotonic()
+    asked = asyncio.ensure_future(arm.predict(row, timeout_s * MODEL_SHARE))
+    hedge: asyncio.Future[Answer] | None = None
+    try:
+        await asyncio.wait({asked}, timeout=timeout_s * HEDGE_SHARE)
+        if not asked.done():
+            hedge = asyncio.ensure_future(spare.predict(row, timeout_s * (MODEL_SHARE - HEDGE_SHARE)))
+            await asyncio.wait({asked})
+        latency_ms = _ms_since(started, monotonic)
+        try:
+            return Outcome(latency_ms, None, asked.result(), arm)
+        except SerinusError as caught:
+            failure = caught
+        if hedge is None:
+            left_s = timeout_s * MODEL_SHARE - latency_ms / 1000.0
+            hedge = asyncio.ensure_future(spare.predict(row, left_s))
+        try:
+            return Outcome(latency_ms, failure, await hedge, spare)
+        except SerinusError as error:
+            return Outcome(latency_ms, failure, error=error)
+    finally:
+        for work in (asked, hedge):
+            if work is not None and not work.done():
+                work.cancel()
+
+
+def _ms_since(started: float, monotonic: Callable[[], float]) -> float:
+    return (monotonic() - started) * 1000.0

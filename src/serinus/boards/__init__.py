@@ -1,0 +1,1 @@
+"""Boards: where every gateway sees the split, and every checker the evidence."""

@@ -1,0 +1,163 @@
+"""The two arms side by side, with the difference and what the policy allows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from serinus.cli.display.badges import health_badge
+from serinus.cli.display.release import policy_words
+from serinus.cli.display.screen import Screen
+from serinus.cli.display.words import ago, count, milliseconds, number, plain, rate
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A row: how a value is written, and how a difference (canary minus baseline) is."""
+
+    label: str
+    key: str
+    written: Callable[[object], str]
+    difference: Callable[[float], str] | None = None
+    limit: str = ""
+
+
+def _points(difference: float) -> str:
+    return f"{difference * 100:+.1f} points"
+
+
+def _more_ms(difference: float) -> str:
+    return f"{difference:+.1f} ms"
+
+
+CHECKED = (
+    Measure("requests", "requests", count),
+    Measure("errors", "errors", count),
+    Measure("error rate", "error_rate", rate, _points, "error_delta"),
+    Measure("p95", "p95_ms", milliseconds, _more_ms, "p95_delta_ms"),
+)
+MEASURED = (
+    Measure("requests", "requests", count),
+    Measure("model errors", "model_errors", count),
+    Measure("timeouts", "timeouts", count),
+    Measure("error rate", "error_rate", rate, _points),
+    Measure("p50", "p50_ms", milliseconds, _more_ms),
+    Measure("p95", "p95_ms", milliseconds, _more_ms),
+    Measure("p99", "p99_ms", milliseconds, _more_ms),
+    Measure("mean", "mean_ms", milliseconds, _more_ms),
+    Measure("client errors", "client_errors", count),
+    Measure("platform errors", "platform_errors", count),
+)
+
+_UNITS = {"error_delta": _points, "p95_delta_ms": _more_ms}
+
+
+def health_view(health: Mapping[str, Any], screen: Screen) -> RenderableType:
+    """Show the last verdict and what it rests on."""
+    parts: list[RenderableType] = [_verdict(health, screen)]
+    if health.get("baseline") or health.get("canary"):
+        parts += ["", comparison(CHECKED, health, screen)]
+    policy = policy_words(health.get("policy"))
+    if policy:
+        parts += ["", Text(f"  {policy}", "dim")]
+    return Group(*parts)
+
+
+def metrics_view(metrics: Mapping[str, Any], screen: Screen) -> RenderableType:
+    """Show the totals of the active or last rollout."""
+    title = Text(plain(metrics.get("deployment")), "bold")
+    if metrics.get("rollout"):
+        title.append(f"  rollout {plain(metrics['rollout'])}", "dim")
+    if metrics.get("since"):
+        title.append(f"  since {ago(metrics['since'], screen.now)}", "dim")
+    return Group(title, "", comparison(MEASURED, metrics, screen))
+
+
+def comparison(
+    measures: Sequence[Measure], document: Mapping[str, Any], screen: Screen
+) -> RenderableType:
+    """Set the document's ``baseline`` and ``canary`` side by side; a measure that neither has is left out."""
+    baseline, canary = _arm(document, "baseline"), _arm(document, "canary")
+    policy = document.get("policy") if isinstance(document.get("policy"), dict) else {}
+    limited = any(measure.limit for measure in measures) and bool(policy) and not screen.narrow
+    table = screen.table("")
+    for role, arm in (("baseline", baseline), ("canary", canary)):
+        table.add_column(_heading(role, arm), justify="right", overflow="fold")
+    table.add_column("difference", justify="right")
+    if limited:
+        table.add_column("allowed", justify="right")
+    for measure in measures:
+        if measure.key not in baseline and measure.key not in canary:
+            continue
+        difference = _difference(measure, baseline, canary)
+        limit = number((policy or {}).get(measure.limit)) if measure.limit else None
+        row = [
+            Text(measure.label, "dim"),
+            measure.written(baseline.get(measure.key)),
+            measure.written(canary.get(measure.key)),
+            _difference_cell(measure, difference, limit, screen),
+        ]
+        if limited:
+            row.append(Text(f"{_UNITS[measure.limit](limit)}" if limit is not None else "", "dim"))
+        table.add_row(*row)
+    return Padding(table, (0, 0, 0, 2))
+
+
+def _arm(document: Mapping[str, Any], role: str) -> Mapping[str, Any]:
+    arm = document.get(role)
+    return arm if isinstance(arm, dict) else {}
+
+
+def _heading(role: str, arm: Mapping[str, Any]) -> str:
+    return f"{role}\n{plain(arm['version'])}" if arm.get("version") else role
+
+
+def _difference(
+    measure: Measure, baseline: Mapping[str, Any], canary: Mapping[str, Any]
+) -> float | None:
+    b, c = number(baseline.get(measure.key)), number(canary.get(measure.key))
+    return c - b if measure.difference and b is not None and c is not None else None
+
+
+def _difference_cell(
+    measure: Measure, difference: float | None, limit: float | None, screen: Screen
+) -> Text:
+    if difference is None or measure.difference is None:
+        return Text("")
+    cell = Text(measure.difference(difference))
+    if limit is None:
+        return cell
+    if difference > limit:
+        return cell.append(screen.glyph(" \N{BALLOT X}", " x")).stylize("bold red") or cell
+    if difference > limit / 2:
+        return cell.append(screen.glyph(" \N{BLACK UP-POINTING SMALL TRIANGLE}", " !")).stylize("yellow") or cell
+    return cell.append(screen.glyph(" \N{CHECK MARK}", " +")).stylize("green") or cell
+
+
+def _verdict(health: Mapping[str, Any], screen: Screen) -> RenderableType:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    if health.get("health") is None:
+        reason = plain(health["reason"]) if health.get("reason") else _why_nothing(health)
+        grid.add_row(Text("- not judged", "dim"), reason)
+        return grid
+    badge = health_badge(health["health"], screen)
+    advice = plain(health.get("recommendation"))
+    grid.add_row(badge, Text(plain(health.get("reason"))))
+    facts = [f"advice: {advice}"]
+    if health.get("action"):
+        facts.append(f"action: {plain(health['action']).replace('_', ' ')}")
+    facts.append(f"checked {ago(health.get('checked_at'), screen.now)}")
+    grid.add_row("", Text(screen.glyph(" \N{MIDDLE DOT} ", ", ").join(facts), "dim"))
+    return grid
+
+
+def _why_nothing(health: Mapping[str, Any]) -> str:
+    if health.get("status") == "stable":
+        return "no canary is running"
+    return "no check has been made yet"

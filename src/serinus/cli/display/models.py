@@ -1,0 +1,95 @@
+"""Models and their versions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from serinus.cli.display.screen import Screen
+from serinus.cli.display.words import ago, clock, pairs, plain, size
+
+
+def models_view(models: list[dict[str, Any]], screen: Screen) -> RenderableType:
+    """Show all models."""
+    if not models:
+        return Text("No models yet. Register one: canary register NAME FILE --data TRAIN.csv --target COLUMN")
+    table = screen.table("model", "versions", "latest", "updated", right=("versions",))
+    for model in models:
+        table.add_row(
+            Text(plain(model.get("name")), "bold"),
+            plain(model.get("versions")),
+            plain(model.get("latest")),
+            ago(model.get("updated_at"), screen.now),
+        )
+    return table
+
+
+def versions_view(versions: list[dict[str, Any]], screen: Screen) -> RenderableType:
+    """Show the versions of one model."""
+    if not versions:
+        return Text("No versions.")
+    table = screen.table("version", "created", *([] if screen.narrow else ["by", "format", "size"]), "metrics", "about")
+    for version in versions:
+        cells: list[RenderableType] = [
+            Text(plain(version.get("ref")), "bold"),
+            ago(version.get("created_at"), screen.now),
+            pairs(version.get("metrics")),
+            Text(plain(version.get("description") or "")),
+        ]
+        if not screen.narrow:
+            cells[2:2] = [
+                plain(version.get("created_by")),
+                plain(version.get("format")),
+                size(version.get("size")),
+            ]
+        table.add_row(*cells)
+    return table
+
+
+def version_view(version: Mapping[str, Any], screen: Screen) -> RenderableType:
+    """Show all that is known of one version."""
+    title = Text(plain(version.get("ref")), "bold")
+    if version.get("description"):
+        title.append(f"  {plain(version['description'])}")
+    created = f"{clock(version.get('created_at'))} ({ago(version.get('created_at'), screen.now)})"
+    lineage = version.get("lineage")
+    signature = version.get("signature")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    for name, fact in (
+        ("  created", f"{created} by {plain(version.get('created_by'))}"),
+        ("  artifact", f"{plain(version.get('format'))}, {size(version.get('size'))}"),
+        ("  digest", plain(version.get("digest"))),
+        ("  metrics", pairs(version.get("metrics"))),
+        ("  parameters", pairs(version.get("parameters"))),
+        ("  tags", pairs(version.get("tags"))),
+        ("  inputs", _inputs(signature)),
+        ("  output", _output(signature)),
+        ("  examples", plain(version.get("examples"))),
+        ("  lineage", pairs({k: v for k, v in lineage.items() if v}) if isinstance(lineage, dict) else "-"),
+    ):
+        if fact != "-":
+            grid.add_row(name, fact)
+    return Group(title, "", grid)
+
+
+def _inputs(signature: object) -> str:
+    features = signature.get("features") if isinstance(signature, dict) else None
+    if not isinstance(features, list):
+        return "-"
+    return ", ".join(
+        f"{plain(f.get('name'))} {plain(f.get('dtype'))}{'?' * bool(f.get('nullable'))}"
+        for f in features
+        if isinstance(f, dict)
+    )
+
+
+def _output(signature: object) -> str:
+    output = signature.get("output") if isinstance(signature, dict) else None
+    if not isinstance(output, dict):
+        return "-"
+    names = output.get("class_names") or output.get("classes") or []
+    return plain(output.get("kind")) + (f": {', '.join(plain(name) for name in names)}" if names else "")

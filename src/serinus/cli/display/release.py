@@ -1,0 +1,153 @@
+"""Deployments: one in full, or all in a table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from serinus.cli.display.badges import health_badge, status_badge
+from serinus.cli.display.screen import Screen
+from serinus.cli.display.split import BASELINE_STYLE, CANARY_STYLE, split_bar
+from serinus.cli.display.words import ago, number, pairs, plain, rate, scalar, seconds, weight
+from serinus.core.policy import Settings
+
+ACTIVE = frozenset({"running", "paused"})
+BAR_WIDTH = 40
+SMALL_BAR_WIDTH = 16
+
+_SWITCHES = {
+    "sticky": ("sticky by entity", ""),
+    "allow_forced": ("X-Canary allowed", ""),
+    "failover": ("", "no fail-over"),
+    "auto_rollback": ("", "no auto-rollback"),
+    "auto_promote": ("", "no auto-promotion"),
+    "dry_run": ("dry run", ""),
+}
+
+
+def active_rollout(deployment: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give the rollout under way, if any."""
+    rollout = deployment.get("rollout")
+    return rollout if isinstance(rollout, dict) and rollout.get("phase") in ACTIVE else None
+
+
+def deployment_view(deployment: Mapping[str, Any], screen: Screen) -> RenderableType:
+    """Show one deployment: its state, its split and its settings."""
+    return Group(_title(deployment, screen), "", _split(deployment, screen), "", _facts(deployment, screen))
+
+
+def overview(
+    deployments: list[dict[str, Any]], healths: Mapping[str, object], screen: Screen
+) -> RenderableType:
+    """Show all deployments; ``healths`` holds the last verdict of those with a canary."""
+    if not deployments:
+        return Text("No deployments yet. Make one: canary deploy NAME MODEL@VERSION")
+    columns = ["deployment", "status", "baseline", "canary", "traffic", "health"]
+    table = screen.table(*columns)
+    for deployment in deployments:
+        rollout = active_rollout(deployment)
+        table.add_row(
+            Text(plain(deployment.get("name")), "bold"),
+            status_badge(deployment.get("status"), screen),
+            plain(deployment.get("baseline")),
+            plain(rollout.get("canary")) if rollout else Text("-", "dim"),
+            _traffic(rollout, screen),
+            health_badge(healths.get(str(deployment.get("name"))), screen),
+        )
+    return table
+
+
+def _traffic(rollout: dict[str, Any] | None, screen: Screen) -> Text:
+    share = number(rollout.get("weight")) if rollout else 0.0
+    if share is None:
+        return Text("-", "dim")
+    shares = Text(f"{100 - share:g} % / {share:g} %" if rollout else "100 %")
+    if screen.narrow:
+        return shares
+    return split_bar(share, SMALL_BAR_WIDTH, screen).append("  ").append_text(shares)
+
+
+def _title(deployment: Mapping[str, Any], screen: Screen) -> Text:
+    title = Text(plain(deployment.get("name")), "bold").append("  ")
+    title.append_text(status_badge(deployment.get("status"), screen))
+    rest = (
+        f"generation {plain(deployment.get('generation'))}",
+        f"created {ago(deployment.get('created_at'), screen.now)}",
+    )
+    return title.append("  " + screen.glyph(" \N{MIDDLE DOT} ", ", ").join(rest), "dim")
+
+
+def _split(deployment: Mapping[str, Any], screen: Screen) -> RenderableType:
+    rollout = active_rollout(deployment)
+    share = (number(rollout.get("weight")) or 0.0) if rollout else 0.0
+    width = max(10, min(BAR_WIDTH, screen.width - 4))
+    grid = Table.grid(padding=(0, 0, 0, 2))
+    grid.add_column(width=width)
+    grid.add_row(split_bar(share, width, screen))
+    grid.add_row(_legend("baseline", deployment.get("baseline"), 100 - share, BASELINE_STYLE))
+    if rollout:
+        grid.add_row(_legend("canary", rollout.get("canary"), share, CANARY_STYLE))
+    return grid
+
+
+def _legend(role: str, version: object, share: float, style: str) -> Text:
+    line = Text(f"{share:>6g} %  ").append(f"{role:<9}", style)
+    return line.append(plain(version), "bold")
+
+
+def _facts(deployment: Mapping[str, Any], screen: Screen) -> RenderableType:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    for name, fact in (
+        ("  rollout", _rollout(deployment.get("rollout"), screen)),
+        ("  settings", _settings(deployment.get("settings"))),
+        ("  policy", policy_words((deployment.get("settings") or {}).get("policy"))),
+        ("  previous", ", ".join(plain(ref) for ref in reversed(deployment.get("previous") or []))),
+        ("  possible", ", ".join(plain(verb) for verb in deployment.get("possible") or [])),
+    ):
+        if fact:
+            grid.add_row(name, fact)
+    return grid
+
+
+def _rollout(rollout: object, screen: Screen) -> str:
+    if not isinstance(rollout, dict):
+        return ""
+    phase = plain(rollout.get("phase")).replace("_", " ")
+    ended = rollout.get("ended_at")
+    when = f"{phase} {ago(ended, screen.now)}" if ended else phase
+    what = f"{plain(rollout.get('id'))}: {plain(rollout.get('canary'))}, {when}"
+    if not ended:
+        what += f", started {ago(rollout.get('started_at'), screen.now)}"
+    return f"{what} ({plain(rollout['reason'])})" if rollout.get("reason") else what
+
+
+def _settings(settings: object) -> str:
+    if not isinstance(settings, dict):
+        return ""
+    words = [
+        on if settings[name] else off for name, (on, off) in _SWITCHES.items() if name in settings
+    ]
+    if number(settings.get("promote_from_weight")):
+        words.append(f"promotion from {weight(settings['promote_from_weight'])}")
+    # What a newer server knows besides is shown as it is.
+    known = {*_SWITCHES, "promote_from_weight", "policy"}
+    words += [f"{plain(name)} {scalar(value)}" for name, value in settings.items() if name not in known]
+    return ", ".join(word for word in words if word) or "defaults"
+
+
+def policy_words(policy: object) -> str:
+    """Say in a line what a policy allows."""
+    if not isinstance(policy, dict):
+        return ""
+    defaults = {field: None for field in Settings().policy.__dataclass_fields__}
+    if not set(defaults) <= set(policy):
+        return pairs(policy)
+    return (
+        f"{plain(policy['name'])}: at most {rate(policy['error_delta'])} more errors and "
+        f"{number(policy['p95_delta_ms']) or 0:g} ms more p95, {plain(policy['min_requests'])} requests "
+        f"to promote, over {seconds(policy['window_s'])} every {seconds(policy['interval_s'])}"
+    )

@@ -1,0 +1,89 @@
+"""A deployment's history, one event a line."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from serinus.cli.display.badges import event_badge
+from serinus.cli.display.screen import Screen
+from serinus.cli.display.words import MISSING, ago, clock, plain, scalar, weight
+
+Data = Mapping[str, Any]
+
+
+def timeline(events: list[dict[str, Any]], screen: Screen) -> RenderableType:
+    """Show events in the order given."""
+    if not events:
+        return Text("No such events.")
+    zone = screen.now.astimezone().tzname() or "local"
+    table = screen.table(f"when ({zone})", "", "event", *([] if screen.narrow else ["by"]), "what")
+    table.columns[0].no_wrap = True
+    table.columns[1].no_wrap = True
+    for event in events:
+        when = clock(event.get("at"))
+        cells: list[RenderableType] = [
+            Text(when[5:-3] if screen.narrow else when, "dim"),
+            ago(event.get("at"), screen.now),
+            event_badge(event.get("kind"), screen),
+            Text(_what(event), overflow="fold"),
+        ]
+        if not screen.narrow:
+            cells.insert(3, Text(plain(event.get("actor"))))
+        table.add_row(*cells)
+    return table
+
+
+def _what(event: Mapping[str, Any]) -> str:
+    data = event.get("data")
+    said = _said_by(str(event.get("kind")), data) if isinstance(data, dict) else ""
+    return ": ".join(part for part in (said, plain(event["reason"]) if event.get("reason") else "") if part)
+
+
+def _said_by(kind: str, data: Data) -> str:
+    say = _SAYINGS.get(kind)
+    try:
+        return say(data) if say else ""
+    except (KeyError, TypeError, AttributeError):
+        # A newer server words this event otherwise.
+        return ", ".join(f"{plain(name)} {scalar(value)}" for name, value in data.items())
+
+
+def _moved(data: Data) -> str:
+    return f"{plain(data['from'])} to {plain(data['to'])}"
+
+
+def _adjusted(data: Data) -> str:
+    return f"{weight(data['from'])} to {weight(data['to'])}"
+
+
+def _started(data: Data) -> str:
+    return f"{plain(data['canary'])} at {weight(data['weight'])}, against {plain(data['baseline'])}"
+
+
+def _rolled_back(data: Data) -> str:
+    return f"{plain(data['canary'])} taken out at {weight(data['weight'])}, {plain(data['baseline'])} stays"
+
+
+def _created(data: Data) -> str:
+    return f"baseline {plain(data['baseline'])}"
+
+
+def _configured(data: Data) -> str:
+    changes = [
+        f"{plain(name)} {scalar(change['from'])} to {scalar(change['to'])}"
+        for name, change in data["changes"].items()
+    ]
+    return ", ".join(changes) or MISSING
+
+
+_SAYINGS: dict[str, Callable[[Data], str]] = {
+    "deployment_created": _created,
+    "configured": _configured,
+    "canary_started": _started,
+    "traffic_adjusted": _adjusted,
+    "promoted": _moved,
+    "promotion_undone": _moved,
+    "rolled_back": _rolled_back,
+}

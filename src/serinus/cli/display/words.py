@@ -1,0 +1,116 @@
+"""Facts as words: shares, times, sizes. Whatever a newer server may send becomes some text, never an error."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+MISSING = "-"
+
+
+def plain(value: object) -> str:
+    """Give a value as text in which nothing can steer the terminal."""
+    if value is None:
+        return MISSING
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+
+
+def number(value: object) -> float | None:
+    """Read a JSON number; None for anything else."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def count(value: object) -> str:
+    """Write a count with its thousands apart."""
+    n = number(value)
+    return MISSING if n is None else f"{n:,.0f}".replace(",", " ")
+
+
+def weight(value: object) -> str:
+    """Write a share of traffic, which is in percent already."""
+    n = number(value)
+    return MISSING if n is None else f"{n:g} %"
+
+
+def rate(value: object) -> str:
+    """Write a rate in [0, 1] in percent, with enough digits to tell a small one from none."""
+    n = number(value)
+    if n is None:
+        return MISSING
+    return f"{n * 100:.1f} %" if n == 0 or abs(n) >= 0.001 else f"{n * 100:.2g} %"
+
+
+def milliseconds(value: object) -> str:
+    """Write a duration in milliseconds."""
+    n = number(value)
+    if n is None:
+        return MISSING
+    return f"{n:.0f} ms" if abs(n) >= 1000 else f"{n:.1f} ms"
+
+
+def seconds(value: object) -> str:
+    """Write a span of seconds in the unit that fits."""
+    n = number(value)
+    if n is None:
+        return MISSING
+    for size, unit in ((3600, "h"), (60, "min")):
+        if n >= size and n % size == 0:
+            return f"{n / size:g} {unit}"
+    return f"{n:g} s"
+
+
+def size(value: object) -> str:
+    """Write a number of bytes."""
+    n = number(value)
+    if n is None:
+        return MISSING
+    for unit in ("B", "kB", "MB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1000
+    return f"{n:.1f} GB"
+
+
+def read_time(value: object) -> datetime | None:
+    """Read an ISO 8601 time; one without a zone is UTC. None for anything else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def ago(value: object, now: datetime) -> str:
+    """Write how long ago something was; a clock that is ahead of ours gives "just now"."""
+    moment = read_time(value)
+    if moment is None:
+        return plain(value)
+    passed = (now - moment).total_seconds()
+    if passed < 1:
+        return "just now"
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if passed >= length:
+            return f"{passed // length:.0f} {unit} ago"
+    return f"{passed:.0f} s ago"
+
+
+def clock(value: object) -> str:
+    """Write when something was, in local time."""
+    moment = read_time(value)
+    return plain(value) if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def scalar(value: Any) -> str:
+    """Write a metric, a parameter or a setting."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return plain(value)
+
+
+def pairs(values: object) -> str:
+    """Write ``{name: value}`` on one line."""
+    if not isinstance(values, dict) or not values:
+        return MISSING
+    return ", ".join(f"{plain(name)} {scalar(value)}" for name, value in values.items())

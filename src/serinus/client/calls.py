@@ -1,0 +1,166 @@
+"""Each call of the API as a frozen value: what is sent, without a word on how. No I/O here.
+
+A synchronous and an asynchronous client send the same calls, and read the answers with
+``serinus.client.answers``.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any, TypedDict
+from urllib.parse import quote
+
+from serinus.core.names import VersionRef, checked_name
+from serinus.core.records import Lineage, Package
+
+Document = dict[str, Any]
+"""An answer of the API, as it came: JSON values by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: ``path`` is below the base URL and quoted; ``json`` or ``content`` is the body."""
+
+    method: str
+    path: str
+    params: tuple[tuple[str, str], ...] = ()
+    json: Document | None = None
+    content: bytes | None = None
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether the server may have done something although its answer was lost."""
+        return self.method != "GET"
+
+
+class About(TypedDict, total=False):
+    """What is known of a version besides the model itself."""
+
+    metrics: Mapping[str, float]
+    parameters: Mapping[str, object]
+    tags: Mapping[str, str]
+    description: str
+    lineage: Lineage
+
+
+def server_health() -> Call:
+    """Ask whether the server is up."""
+    return Call("GET", "/health")
+
+
+def put_artifact(data: bytes) -> Call:
+    """Upload a model file under its digest."""
+    return Call("PUT", f"/artifacts/sha256:{sha256(data).hexdigest()}", content=data)
+
+
+def models() -> Call:
+    """List the models."""
+    return Call("GET", "/models")
+
+
+def versions(model: str) -> Call:
+    """List the versions of a model."""
+    return Call("GET", f"/models/{_part(model)}/versions")
+
+
+def version(ref: VersionRef) -> Call:
+    """Find one version."""
+    return Call("GET", f"/models/{_part(ref.model)}/versions/{ref.version}")
+
+
+def create_version(model: str, digest: str, package: Package, about: About) -> Call:
+    """Register an uploaded artifact as the next version of a model."""
+    body: Document = {
+        "artifact": {"digest": digest, "format": package.format},
+        "signature": package.signature.encoded(),
+        "examples": [list(row) for row in package.examples],
+        "metrics": dict(about.get("metrics", {})),
+        "parameters": dict(about.get("parameters", {})),
+        "tags": dict(about.get("tags", {})),
+        "description": about.get("description", ""),
+        "lineage": asdict(about.get("lineage", Lineage())),
+    }
+    return Call("POST", f"/models/{_part(model)}/versions", json=body)
+
+
+def deployments() -> Call:
+    """List the deployments."""
+    return Call("GET", "/deployments")
+
+
+def create_deployment(name: str, baseline: VersionRef, settings: Mapping[str, object]) -> Call:
+    """Serve a version under a new name."""
+    body = {"name": name, "model": baseline.model, "version": baseline.version, "settings": dict(settings)}
+    return Call("POST", "/deployments", json=body)
+
+
+def deployment(name: str) -> Call:
+    """Find one deployment."""
+    return Call("GET", _deployment(name))
+
+
+def configure(name: str, settings: Mapping[str, object], expected_generation: int | None = None) -> Call:
+    """Change the settings that are given."""
+    body = _given(settings=dict(settings), expected_generation=expected_generation)
+    return Call("PATCH", _deployment(name), json=body)
+
+
+def start(name: str, version: int, weight: float, *, model: str = "", **why: object) -> Call:
+    """Start a canary; ``why`` is ``reason`` and ``expected_generation``."""
+    body = _given(version=version, model=model or None, weight=weight, **why)
+    return Call("POST", _deployment(name, "canary"), json=body)
+
+
+def set_weight(name: str, weight: float, **why: object) -> Call:
+    """Give the canary ``weight`` percent of the traffic."""
+    return Call("PATCH", _deployment(name, "traffic"), json=_given(weight=weight, **why))
+
+
+def command(name: str, verb: str, **why: object) -> Call:
+    """Pause, resume, promote, rollback or undo; ``why`` is ``reason`` and ``expected_generation``."""
+    return Call("POST", _deployment(name, verb), json=_given(**why))
+
+
+def rollouts(name: str) -> Call:
+    """List the rollouts of a deployment."""
+    return Call("GET", _deployment(name, "rollouts"))
+
+
+def events(
+    name: str, *, after: int = 0, limit: int = 100, newest_first: bool = False, kinds: Iterable[str] = ()
+) -> Call:
+    """List the events of a deployment."""
+    params = [("limit", str(limit)), ("order", "desc" if newest_first else "asc")]
+    if after:
+        params.append(("after", str(after)))
+    params += [("kind", kind) for kind in kinds]
+    return Call("GET", _deployment(name, "events"), tuple(params))
+
+
+def health(name: str) -> Call:
+    """Ask how the canary does."""
+    return Call("GET", _deployment(name, "health"))
+
+
+def metrics(name: str) -> Call:
+    """Ask for the totals of both arms."""
+    return Call("GET", _deployment(name, "metrics"))
+
+
+def predict(name: str, features: Mapping[str, object], entity_id: str | None = None) -> Call:
+    """Ask for one prediction."""
+    body = _given(entity_id=entity_id, features=dict(features))
+    return Call("POST", f"/predict/{_part(name)}", json=body)
+
+
+def _part(name: str) -> str:
+    # Checked, for ".." or "" would make another path of it.
+    return quote(checked_name(name, "name"), safe="")
+
+
+def _deployment(name: str, below: str = "") -> str:
+    return f"/deployments/{_part(name)}" + (f"/{below}" if below else "")
+
+
+def _given(**values: object) -> Document:
+    return {name: value for name, value in values.items() if value is not None}

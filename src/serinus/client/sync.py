@@ -1,0 +1,285 @@
+"""The client for programs that wait for an answer: sends the calls of ``serinus.client.calls`` over HTTP."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, Unpack
+from urllib.parse import urlsplit
+
+import httpx2
+
+from serinus.client import calls
+from serinus.client.answers import read_answer
+from serinus.client.calls import About, Call, Document
+from serinus.client.errors import UnreachableError
+from serinus.core.errors import InvalidInput
+from serinus.core.names import VersionRef
+from serinus.core.records import Package
+from serinus.core.signature import Signature
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+ACTOR_HEADER = "X-Serinus-Actor"
+CONNECT_TIMEOUT_S = 5.0
+
+
+class Client:
+    """Speaks to one server; to be closed, or used in a ``with`` block.
+
+    Args:
+        base_url: where the server is.
+        actor: on whose behalf; it stands in the history of all that is done.
+        timeout: seconds to wait for an answer. Commands that load a model take a while.
+
+    Every method returns the API's document as it came, and raises ApiError (NotFoundError, ConflictError,
+    InvalidError), UnreachableError or UnexpectedAnswerError. Where a method takes ``expected_generation``,
+    the command is refused with ConflictError if somebody else has changed the deployment since then.
+    """
+
+    def __init__(self, base_url: str = DEFAULT_URL, *, actor: str = "", timeout: float = 30.0) -> None:
+        self.base_url = _checked_url(base_url)
+        self._timeout = timeout
+        self._http = httpx2.Client(
+            base_url=self.base_url,
+            headers=[(ACTOR_HEADER, _header_value(actor))] if actor else [],
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT_S)),
+            # A proxy that is set for the world must not be asked for this machine.
+            trust_env=not _is_loopback(self.base_url),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._http.close()
+
+    def send(self, call: Call) -> Document:
+        """Send one call and read its answer."""
+        try:
+            answer = self._http.request(
+                call.method, call.path, params=list(call.params), json=call.json, content=call.content
+            )
+        except httpx2.ConnectError as error:
+            raise UnreachableError(
+                f"There is no Serinus server at {self.base_url} ({_cause(error)}).",
+                remedy="Start one with `canary serve`, or say where it is with --url or SERINUS_URL.",
+            ) from error
+        except httpx2.TimeoutException as error:
+            raise UnreachableError(self._too_late(call, error), remedy=_doubt(call)) from error
+        except httpx2.RequestError as error:
+            raise UnreachableError(
+                f"The connection to {self.base_url} broke: {_cause(error)}.", remedy=_doubt(call)
+            ) from error
+        content_type = answer.headers.get("content-type", "")
+        return read_answer(call, self.base_url, answer.status_code, content_type, answer.content)
+
+    def _too_late(self, call: Call, error: httpx2.TimeoutException) -> str:
+        if isinstance(error, httpx2.ConnectTimeout):
+            return f"{self.base_url} did not accept a connection within {CONNECT_TIMEOUT_S:g} s."
+        return f"{self.base_url} did not answer {call.method} {call.path} within {self._timeout:g} s."
+
+    # -- the server ----------------------------------------------------------------------------------
+
+    def server_health(self) -> Document:
+        return self.send(calls.server_health())
+
+    # -- models --------------------------------------------------------------------------------------
+
+    def models(self) -> Document:
+        return self.send(calls.models())
+
+    def versions(self, model: str) -> Document:
+        return self.send(calls.versions(model))
+
+    def version(self, ref: VersionRef) -> Document:
+        return self.send(calls.version(ref))
+
+    def register(
+        self,
+        model: object,
+        name: str,
+        *,
+        data: Any = None,
+        target: str | None = None,
+        signature: Signature | None = None,
+        class_names: Sequence[str] = (),
+        **about: Unpack[About],
+    ) -> Document:
+        """Register a fitted model under ``name`` as its next version.
+
+        Args:
+            model: a fitted scikit-learn estimator, or what else `serinus.formats` can save.
+            name: the model's name.
+            data: the training data as a DataFrame, from which the signature and a few examples are taken.
+            target: the column of ``data`` that is predicted.
+            signature: the signature, instead of ``data``.
+            class_names: names for people, one per class.
+            about: metrics, parameters, tags, description, lineage.
+        """
+        from serinus.formats.packing import pack
+
+        package = pack(model, data, target=target, signature=signature, class_names=tuple(class_names))
+        return self.register_package(name, package, **about)
+
+    def register_file(
+        self,
+        name: str,
+        path: Path | str,
+        *,
+        data: Any = None,
+        target: str | None = None,
+        signature: Signature | None = None,
+        class_names: Sequence[str] = (),
+        **about: Unpack[About],
+    ) -> Document:
+        """Register a saved model; the arguments are those of ``register``."""
+        from serinus.formats.packing import pack_file
+
+        package = pack_file(
+            Path(path), data, target=target, signature=signature, class_names=tuple(class_names)
+        )
+        return self.register_package(name, package, **about)
+
+    def register_package(self, name: str, package: Package, **about: Unpack[About]) -> Document:
+        """Send the artifact, then register it as the next version of ``name``."""
+        stored = self.send(calls.put_artifact(package.data))
+        return self.send(calls.create_version(name, str(stored.get("digest")), package, about))
+
+    # -- deployments ---------------------------------------------------------------------------------
+
+    def deployments(self) -> Document:
+        return self.send(calls.deployments())
+
+    def deployment(self, name: str) -> Document:
+        return self.send(calls.deployment(name))
+
+    def deploy(
+        self, name: str, baseline: VersionRef, settings: Mapping[str, object] | None = None
+    ) -> Document:
+        """Serve ``baseline`` under a new name; ``settings`` that are not given have their defaults."""
+        return self.send(calls.create_deployment(name, baseline, settings or {}))
+
+    def configure(
+        self, name: str, settings: Mapping[str, object], *, expected_generation: int | None = None
+    ) -> Document:
+        """Change the settings that are given; the others stay."""
+        return self.send(calls.configure(name, settings, expected_generation))
+
+    def start(
+        self,
+        name: str,
+        version: int,
+        weight: float,
+        *,
+        model: str = "",
+        reason: str | None = None,
+        expected_generation: int | None = None,
+    ) -> Document:
+        """Start a canary with ``weight`` percent; ``model`` is the baseline's if it is not given."""
+        return self.send(
+            calls.start(
+                name, version, weight, model=model, reason=reason, expected_generation=expected_generation
+            )
+        )
+
+    def set_weight(
+        self, name: str, weight: float, *, reason: str | None = None, expected_generation: int | None = None
+    ) -> Document:
+        """Give the canary ``weight`` percent of the traffic."""
+        return self.send(
+            calls.set_weight(name, weight, reason=reason, expected_generation=expected_generation)
+        )
+
+    def pause(self, name: str, **why: Any) -> Document:
+        return self._command(name, "pause", **why)
+
+    def resume(self, name: str, **why: Any) -> Document:
+        return self._command(name, "resume", **why)
+
+    def promote(self, name: str, **why: Any) -> Document:
+        return self._command(name, "promote", **why)
+
+    def rollback(self, name: str, **why: Any) -> Document:
+        return self._command(name, "rollback", **why)
+
+    def undo(self, name: str, **why: Any) -> Document:
+        return self._command(name, "undo", **why)
+
+    def _command(
+        self, name: str, verb: str, *, reason: str | None = None, expected_generation: int | None = None
+    ) -> Document:
+        return self.send(calls.command(name, verb, reason=reason, expected_generation=expected_generation))
+
+    # -- what happened -------------------------------------------------------------------------------
+
+    def rollouts(self, name: str) -> Document:
+        return self.send(calls.rollouts(name))
+
+    def events(
+        self,
+        name: str,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+        kinds: Iterable[str] = (),
+    ) -> Document:
+        """List events; ``after`` is the id of the last one already seen (before, if newest first)."""
+        return self.send(calls.events(name, after=after, limit=limit, newest_first=newest_first, kinds=kinds))
+
+    def health(self, name: str) -> Document:
+        return self.send(calls.health(name))
+
+    def metrics(self, name: str) -> Document:
+        return self.send(calls.metrics(name))
+
+    # -- predictions ---------------------------------------------------------------------------------
+
+    def predict(self, name: str, features: Mapping[str, object], *, entity_id: str | None = None) -> Document:
+        return self.send(calls.predict(name, features, entity_id))
+
+
+def _checked_url(url: str) -> str:
+    wrong = InvalidInput(
+        f"{url!r} is not the URL of a server.",
+        field="url",
+        remedy=f"Write it like {DEFAULT_URL} (--url, or SERINUS_URL).",
+    )
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        httpx2.URL(url)
+    except (ValueError, httpx2.InvalidURL):
+        raise wrong from None
+    if not usable:
+        raise wrong
+    return url.rstrip("/")
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _header_value(text: str) -> str:
+    printable = "".join(c if c.isprintable() else "?" for c in text)
+    return printable.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _cause(error: Exception) -> str:
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _doubt(call: Call) -> str:
+    if call.changes_something:
+        return "It may have been done all the same: look with `canary status` before you try again."
+    return "Try again."

@@ -1,0 +1,169 @@
+"""Carries out commands: prepare, write state and event as one, publish the split, wait until every gateway has it."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+from serinus.core.commands import Command, Configure, Create, StartCanary, Undo
+from serinus.core.deployment import Deployment
+from serinus.core.errors import NotFound, SerinusError, StaleGeneration
+from serinus.core.events import Event, EventKind
+from serinus.core.lifecycle import apply
+from serinus.core.policy import Settings
+from serinus.core.records import RecordedEvent
+from serinus.core.routing import Split, split_of
+from serinus.loaded import LoadedModels, cause_of
+from serinus.ports import Board, Clock, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command carried out; ``unacknowledged`` names the gateways that do not route by the new split yet."""
+
+    state: Deployment
+    events: tuple[RecordedEvent, ...] = ()
+    unacknowledged: tuple[str, ...] = ()
+
+
+class DeploymentEngine:
+    """The one way in which a deployment changes."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        board: Board,
+        loaded: LoadedModels,
+        clock: Clock,
+        acknowledgement_timeout_s: float,
+    ) -> None:
+        self._store = store
+        self._board = board
+        self._loaded = loaded
+        self._clock = clock
+        self._acknowledgement_timeout_s = acknowledgement_timeout_s
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def deployment(self, name: str) -> Deployment:
+        """Give a deployment's state, or raise NotFound."""
+        state = await self._store.deployment(name)
+        if state is None:
+            raise NotFound(
+                f"There is no deployment {name!r}.",
+                field="deployment",
+                remedy="See the deployments with `canary status`, or make one with `canary deploy`.",
+            )
+        return state
+
+    async def create(self, command: Create) -> Done:
+        """Make a deployment; its baseline is loaded and has answered its examples before the first request."""
+        async with self._turns[command.name], self._loaded.holding(command.baseline):
+            present = await self._store.deployment(command.name)
+            new, events = apply(present, command, self._clock.now())
+            await self._loaded.get(command.baseline)
+            return await self._commit(new, 0, events)
+
+    async def execute(
+        self,
+        name: str,
+        command: Command,
+        *,
+        expected_generation: int | None = None,
+        before: Sequence[Event] = (),
+        after: Sequence[Event] = (),
+    ) -> Done:
+        """Carry out a command on a deployment.
+
+        Args:
+            name, command: what to do to which. expected_generation: refuse if the deployment has changed since.
+            before, after: events of the same decision, recorded in the same transaction around the command's own.
+
+        Raises:
+            NotFound, NotAllowed, InvalidInput, StaleGeneration: nothing was changed.
+            ContractBroken and what loading raises: a canary that may not start; the refusal is an event.
+        """
+        async with self._turns[name]:
+            state = await self.deployment(name)
+            _check_generation(state, expected_generation)
+            new, events = apply(state, command, self._clock.now())
+            if not events:
+                return Done(state)
+            async with self._held(command, new):
+                event = await self._prepared(state, command, events[0])
+                sequence = [*before, event, *after]
+                return await self._commit(
+                    new, state.generation, [replace(each, generation=new.generation) for each in sequence]
+                )
+
+    async def configure(
+        self, name: str, settings: Settings, *, actor: str, expected_generation: int | None = None
+    ) -> Done:
+        """Replace a deployment's settings."""
+        command = Configure(settings=settings, actor=actor)
+        return await self.execute(name, command, expected_generation=expected_generation)
+
+    async def reconcile(self) -> list[str]:
+        """Make the board agree with the state, whatever happened in between; name the deployments that did not."""
+        repaired = []
+        for state in await self._store.deployments():
+            wanted = split_of(state)
+            if Split.decoded(await self._board.split(state.name)) != wanted and await self._board.publish(
+                wanted
+            ):
+                repaired.append(state.name)
+        return repaired
+
+    def _held(self, command: Command, new: Deployment) -> AbstractAsyncContextManager[None]:
+        return (
+            self._loaded.holding(*new.versions) if isinstance(command, StartCanary | Undo) else nullcontext()
+        )
+
+    async def _prepared(self, state: Deployment, command: Command, event: Event) -> Event:
+        """Load what the command will serve; the event of a start carries the contract's warnings."""
+        if isinstance(command, Undo):
+            await self._loaded.get(state.previous[-1])
+        if not isinstance(command, StartCanary):
+            return event
+        try:
+            warnings = await self._loaded.prepare(command.canary, state.baseline)
+        except SerinusError as refusal:
+            await self._record_refusal(state, command, refusal)
+            raise
+        return replace(event, data={**event.data, "warnings": list(warnings)}) if warnings else event
+
+    async def _record_refusal(self, state: Deployment, command: StartCanary, refusal: SerinusError) -> None:
+        event = Event(
+            deployment=state.name,
+            generation=state.generation,
+            kind=EventKind.CANARY_REFUSED,
+            at=self._clock.now(),
+            actor=command.actor,
+            reason=cause_of(refusal),
+            data={"canary": str(command.canary), "weight": command.weight, "code": refusal.code},
+        )
+        await self._store.record([event])
+
+    async def _commit(self, new: Deployment, expected_generation: int, events: Sequence[Event]) -> Done:
+        # A caller that goes away must not leave the split unpublished behind a state that was written.
+        return await asyncio.shield(self._save_and_publish(new, expected_generation, events))
+
+    async def _save_and_publish(
+        self, new: Deployment, expected_generation: int, events: Sequence[Event]
+    ) -> Done:
+        recorded = await self._store.save(new, expected_generation, events)
+        await self._board.publish(split_of(new))
+        behind = await self._board.unacknowledged(new.name, new.generation, self._acknowledgement_timeout_s)
+        return Done(new, tuple(recorded), tuple(behind))
+
+
+def _check_generation(state: Deployment, expected: int | None) -> None:
+    if expected is not None and expected != state.generation:
+        raise StaleGeneration(
+            f"Deployment {state.name!r} is at generation {state.generation}, not {expected}: it has changed meanwhile.",
+            field="expected_generation",
+            remedy="Look at its present state, and repeat the command if you still want it.",
+            expected=expected,
+            actual=state.generation,
+        )

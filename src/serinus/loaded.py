@@ -1,0 +1,125 @@
+"""Models in memory: each version is loaded once per process, warmed, and kept while a deployment may need it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from serinus.core.contract import check_contract
+from serinus.core.errors import ContractBroken, ModelError, NotFound, SerinusError
+from serinus.core.names import VersionRef
+from serinus.ports import Artifacts, Predictor, PredictorFactory, Store
+
+WARMING_TIMEOUT_S = 30.0
+"""How long one example row may take while a model is warmed: a first call may compile or allocate."""
+GRACE_S = 5.0
+"""How long a model that is no longer needed stays, for the requests that still wait for it."""
+
+
+class LoadedModels:
+    """Predictors by version. However many callers wait for a version, it is loaded once."""
+
+    def __init__(self, store: Store, artifacts: Artifacts, factory: PredictorFactory) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._factory = factory
+        self._loads: dict[VersionRef, asyncio.Task[Predictor]] = {}
+        self._held: Counter[VersionRef] = Counter()
+        self._leaving: set[Predictor] = set()
+
+    async def get(self, ref: VersionRef) -> Predictor:
+        """Give the version's predictor, warm; a load that failed is tried anew by the next caller.
+
+        Raises:
+            NotFound: no such version. ArtifactMissing, ArtifactCorrupt, FormatRefused: it cannot be loaded.
+            ContractBroken: it does not answer its own example rows.
+        """
+        load = self._loads.get(ref)
+        if load is None:
+            load = self._loads[ref] = asyncio.create_task(self._load(ref), name=f"load {ref}")
+            load.add_done_callback(lambda done: self._forget_failed(ref, done))
+        return await asyncio.shield(load)
+
+    async def prepare(self, canary: VersionRef, baseline: VersionRef) -> tuple[str, ...]:
+        """Load and warm a canary and check it against the baseline; give the warnings.
+
+        Raises:
+            ContractBroken: other inputs, another kind of output, or no usable answer to its own examples; and what
+            ``get`` raises.
+        """
+        present, new = await self.get(baseline), await self.get(canary)
+        return check_contract(present.version.signature, new.version.signature)
+
+    @asynccontextmanager
+    async def holding(self, *refs: VersionRef) -> AsyncIterator[None]:
+        """Keep versions in memory that no deployment needs yet."""
+        self._held.update(refs)
+        try:
+            yield
+        finally:
+            self._held.subtract(refs)
+
+    def retain(self, needed: Iterable[VersionRef]) -> None:
+        """Give back, after a grace, every version that is loaded, not needed and not held."""
+        keep = set(needed)
+        for ref in [ref for ref, load in self._loads.items() if load.done()]:
+            if ref not in keep and self._held[ref] <= 0:
+                predictor = self._loads.pop(ref).result()
+                self._leaving.add(predictor)
+                asyncio.get_running_loop().call_later(GRACE_S, self._let_go, predictor)
+
+    def _let_go(self, predictor: Predictor) -> None:
+        self._leaving.discard(predictor)
+        predictor.close()
+
+    def refs(self) -> list[VersionRef]:
+        """Name the versions in memory."""
+        return [ref for ref, load in self._loads.items() if load.done()]
+
+    async def close(self) -> None:
+        """Give back everything."""
+        for load in list(self._loads.values()):
+            if not load.done():
+                load.cancel()
+        done = await asyncio.gather(*self._loads.values(), return_exceptions=True)
+        self._loads.clear()
+        for predictor in [*self._leaving, *(each for each in done if not isinstance(each, BaseException))]:
+            self._let_go(predictor)
+
+    async def _load(self, ref: VersionRef) -> Predictor:
+        version = await self._store.version(ref)
+        if version is None:
+            raise NotFound(
+                f"There is no model version {ref}.",
+                field="version",
+                remedy="See the registered versions with `canary models`.",
+            )
+        data = await self._artifacts.get(version.draft.digest)
+        predictor = await self._factory.start(version, data)
+        try:
+            await _warm(predictor)
+        except BaseException:
+            predictor.close()
+            raise
+        return predictor
+
+    def _forget_failed(self, ref: VersionRef, load: asyncio.Task[Predictor]) -> None:
+        if load.cancelled() or load.exception() is not None:
+            self._loads.pop(ref, None)
+
+
+async def _warm(predictor: Predictor) -> None:
+    for index, example in enumerate(predictor.version.draft.examples):
+        try:
+            await predictor.predict(list(example), WARMING_TIMEOUT_S)
+        except ModelError as failure:
+            raise ContractBroken(
+                f"{predictor.version.ref} does not answer its own example row {index}: {failure.message}",
+                field="version",
+                remedy="Register a version that answers the rows it was trained on.",
+            ) from failure
+
+
+def cause_of(error: BaseException) -> str:
+    """Say in one line why something could not be loaded."""
+    return str(error) if isinstance(error, SerinusError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,168 @@
+"""The model registry: immutable, numbered versions with their artifact, signature, metrics and lineage."""
+
+import math
+from collections.abc import Mapping
+
+from serinus.core.errors import InvalidInput, NotFound
+from serinus.core.names import VersionRef, checked_name
+from serinus.core.records import Lineage, ModelSummary, ModelVersion, Package, VersionDraft
+from serinus.core.signature import Signature, examples_as_rows
+from serinus.ports import Artifacts, Clock, ModelLoader, Store
+
+MAX_EXAMPLES = 32
+
+
+class Registry:
+    """Registers and finds model versions."""
+
+    def __init__(self, *, store: Store, artifacts: Artifacts, loader: ModelLoader, clock: Clock) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._loader = loader
+        self._clock = clock
+
+    async def upload(self, digest: str, data: bytes) -> bool:
+        """Keep an artifact under the digest its sender computed; False if it was there already.
+
+        Raises:
+            InvalidInput: the bytes have another digest, that is, they were damaged on the way; nothing is registered.
+        """
+        known = await self._artifacts.size(digest) is not None
+        kept = await self._artifacts.put(data)
+        if kept != digest:
+            raise InvalidInput(
+                f"The artifact's digest is {kept}, not {digest}.",
+                field="digest",
+                remedy="Send the whole file again, under sha256:<hex of its bytes>.",
+            )
+        return not known
+
+    async def register(
+        self,
+        model: Package,
+        name: str,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        parameters: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str = "",
+        lineage: Lineage | None = None,
+        created_by: str = "unknown",
+    ) -> ModelVersion:
+        """Keep a packed model's artifact and register it as the next version of ``name``; see ``register_uploaded``."""
+        digest = await self._artifacts.put(model.data)
+        return await self.register_uploaded(
+            name,
+            digest,
+            model.format,
+            model.signature,
+            examples=model.examples,
+            metrics=metrics,
+            parameters=parameters,
+            tags=tags,
+            description=description,
+            lineage=lineage,
+            created_by=created_by,
+        )
+
+    async def register_uploaded(
+        self,
+        name: str,
+        digest: str,
+        format: str,  # noqa: A002 - the field's name in the API
+        signature: Signature,
+        *,
+        examples: object = (),
+        metrics: Mapping[str, float] | None = None,
+        parameters: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str = "",
+        lineage: Lineage | None = None,
+        created_by: str = "unknown",
+    ) -> ModelVersion:
+        """Register an artifact that is kept already as the next version of ``name``.
+
+        Args:
+            name: the model's. digest, format, signature: of the artifact, its file format, what it takes and gives.
+            examples: rows of values in the signature's order, at most 32, used to warm and check the model.
+            metrics: finite numbers by name, from data the model was not trained on. lineage: where it comes from.
+
+        Raises:
+            InvalidInput: something of it cannot be; the field is named. FormatRefused: not allowed here.
+            NotFound: no artifact of that digest was uploaded, or the parent version does not exist.
+        """
+        checked_name(name, "name")
+        self._loader.check(format)
+        lineage = lineage or Lineage()
+        await self._check_parent(lineage.parent)
+        size = await self._artifacts.size(digest)
+        if size is None:
+            raise NotFound(
+                f"No artifact {digest} has been uploaded.",
+                field="artifact.digest",
+                remedy=f"PUT its bytes to /artifacts/{digest} first.",
+            )
+        draft = VersionDraft(
+            model=name,
+            digest=digest,
+            size=size,
+            format=format,
+            signature=signature,
+            examples=_checked_examples(signature, examples),
+            metrics=_checked_metrics(metrics or {}),
+            parameters=dict(parameters or {}),
+            tags=dict(tags or {}),
+            description=description,
+            lineage=lineage,
+            created_by=created_by,
+        )
+        return await self._store.register(draft, self._clock.now())
+
+    async def models(self) -> list[ModelSummary]:
+        """List the models by name."""
+        return await self._store.models()
+
+    async def versions(self, model: str) -> list[ModelVersion]:
+        """List a model's versions, oldest first; NotFound where it has none."""
+        versions = await self._store.versions(model)
+        if not versions:
+            raise NotFound(
+                f"There is no model {model!r}.", field="model", remedy="Register it with `canary register`."
+            )
+        return versions
+
+    async def version(self, ref: VersionRef) -> ModelVersion:
+        """Find one version; NotFound where there is none."""
+        version = await self._store.version(ref)
+        if version is None:
+            known = [str(each.ref.version) for each in await self._store.versions(ref.model)]
+            remedy = f"Its versions: {', '.join(known)}." if known else "Register it with `canary register`."
+            raise NotFound(f"There is no model version {ref}.", field="version", remedy=remedy)
+        return version
+
+    async def _check_parent(self, parent: str) -> None:
+        if parent:
+            await self.version(VersionRef.parse(parent))
+
+
+def _checked_examples(
+    signature: Signature, examples: object
+) -> tuple[tuple[bool | int | float | str | None, ...], ...]:
+    if not isinstance(examples, list | tuple) or len(examples) > MAX_EXAMPLES:
+        raise InvalidInput(
+            "examples is not a list of at most 32 rows.",
+            field="examples",
+            remedy="Give a few rows of values.",
+        )
+    return examples_as_rows(signature, examples)
+
+
+def _checked_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise InvalidInput(
+                f"The metric {name} is {value}.",
+                field=f"metrics.{name}",
+                remedy="Give a finite number, or leave it out.",
+            )
+    return dict(metrics)

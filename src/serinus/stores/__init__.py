@@ -1,0 +1,1 @@
+"""Where the truth is kept: the SQL adapter of the Store port."""

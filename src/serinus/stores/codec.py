@@ -1,0 +1,191 @@
+"""Values to rows and back; no statement is made here.
+
+What is read must be a whole value: a row that is not one raises PlatformError with its table and key.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import Row, Table
+
+from serinus.core.deployment import Deployment, Rollout
+from serinus.core.errors import InvalidInput, PlatformError, SerinusError
+from serinus.core.events import Event
+from serinus.core.judge import Verdict
+from serinus.core.names import VersionRef
+from serinus.core.records import (
+    HealthSnapshot,
+    ModelSummary,
+    ModelVersion,
+    PredictionRecord,
+    RecordedEvent,
+    VersionDraft,
+    decoded_evidence,
+    encoded_evidence,
+)
+from serinus.stores import tables
+
+Columns = dict[str, object]
+AnyRow = Row[*tuple[object, ...]]
+T = TypeVar("T")
+
+
+def encoded_draft(draft: VersionDraft) -> str:
+    """Give a draft as JSON text; InvalidInput where it could not be read back (a metric that is NaN, say)."""
+    try:
+        text = _json(draft)
+        msgspec.json.decode(text, type=VersionDraft)
+    except (TypeError, ValueError, OverflowError) as wrong:
+        raise InvalidInput(
+            f"A version of {draft.model!r} cannot be stored: {wrong}.",
+            remedy="Metrics must be finite numbers, tags strings, and parameters JSON values.",
+        ) from wrong
+    return text
+
+
+def deployment_columns(state: Deployment, updated_at: datetime) -> Columns:
+    """Give the row of a deployment."""
+    return {
+        "name": state.name,
+        "generation": state.generation,
+        "status": state.status,
+        "baseline": str(state.baseline),
+        "state": _json(state),
+        "created_at": state.created_at,
+        "updated_at": updated_at,
+    }
+
+
+def rollout_columns(deployment: str, number: int, rollout: Rollout) -> Columns:
+    """Give the row of a deployment's n-th rollout."""
+    return {
+        "id": rollout.id,
+        "deployment": deployment,
+        "number": number,
+        "canary": str(rollout.canary),
+        "baseline": str(rollout.baseline),
+        "weight": rollout.weight,
+        "phase": rollout.phase.value,
+        "split_version": rollout.split_version,
+        "started_at": rollout.started_at,
+        "ended_at": rollout.ended_at,
+        "reason": rollout.reason,
+    }
+
+
+def event_columns(event: Event) -> Columns:
+    """Give the row of an event; its id is the database's to give."""
+    return {
+        "deployment": event.deployment,
+        "generation": event.generation,
+        "kind": event.kind.value,
+        "at": event.at,
+        "actor": event.actor,
+        "reason": event.reason,
+        "rollout": event.rollout,
+        "data": _json(event.data),
+    }
+
+
+def snapshot_columns(snapshot: HealthSnapshot) -> Columns:
+    """Give the row of a health check."""
+    return {
+        "deployment": snapshot.deployment,
+        "rollout": snapshot.rollout,
+        "at": snapshot.at,
+        "verdict": _json(snapshot.verdict),
+        "reason": snapshot.reason,
+        "action": snapshot.action,
+        "evidence": _json(encoded_evidence(snapshot.evidence)),
+    }
+
+
+def prediction_columns(record: PredictionRecord) -> Columns:
+    """Give the row of a logged prediction: its fields, by their names."""
+    return {name: getattr(record, name) for name in _PREDICTION_FIELDS} | {"role": record.role.value}
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _reader(table: Table, read: Callable[[Mapping[str, object]], T], row: AnyRow) -> T:
+    columns = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+    try:
+        return read(columns)
+    except (SerinusError, KeyError, TypeError, ValueError, OverflowError) as wrong:
+        key = "@".join(str(columns.get(column.name)) for column in table.primary_key)
+        raise PlatformError(
+            f"The row {key!r} of table {table.name!r} cannot be read: {wrong}",
+            remedy="Something other than this version of Serinus wrote it. Restore the database from a backup, or run "
+            "the newest Serinus that has used it.",
+            table=table.name,
+            key=key,
+        ) from wrong
+
+
+def _model(columns: Mapping[str, object]) -> ModelSummary:
+    name, versions = _as(str, columns["name"]), _as(int, columns["versions"])
+    return ModelSummary(name, versions, VersionRef(name, versions), _as(datetime, columns["updated_at"]))
+
+
+def _version(columns: Mapping[str, object]) -> ModelVersion:
+    ref = VersionRef(_as(str, columns["model"]), _as(int, columns["number"]))
+    return ModelVersion(ref, _decoded(VersionDraft, columns["draft"]), _as(datetime, columns["created_at"]))
+
+
+def _deployment(columns: Mapping[str, object]) -> Deployment:
+    state = _decoded(Deployment, columns["state"])
+    if (state.name, state.generation) != (columns["name"], columns["generation"]):
+        # The guard of ``save`` is the column: a state that differs could never be changed again.
+        message = f"its state is {state.name!r} of generation {state.generation}"
+        raise ValueError(message)
+    return state
+
+
+def _rollout(columns: Mapping[str, object]) -> Rollout:
+    refs = {name: VersionRef.parse(_as(str, columns[name])) for name in ("canary", "baseline")}
+    return _as(Rollout, {**columns, **{name: msgspec.to_builtins(ref) for name, ref in refs.items()}})
+
+
+def _event(columns: Mapping[str, object]) -> RecordedEvent:
+    data = _decoded(dict[str, object], columns["data"])
+    return RecordedEvent(_as(int, columns["id"]), _as(Event, {**columns, "data": data}))
+
+
+def _snapshot(columns: Mapping[str, object]) -> HealthSnapshot:
+    return HealthSnapshot(
+        deployment=_as(str, columns["deployment"]),
+        rollout=_as(str, columns["rollout"]),
+        at=_as(datetime, columns["at"]),
+        verdict=_decoded(Verdict | None, columns["verdict"]),
+        reason=_as(str, columns["reason"]),
+        action=_as(str, columns["action"]),
+        evidence=decoded_evidence(_decoded(list[list[object]], columns["evidence"])),
+    )
+
+
+def _prediction(columns: Mapping[str, object]) -> PredictionRecord:
+    return _as(PredictionRecord, dict(columns))
+
+
+def _as(kind: type[T], value: object) -> T:
+    return msgspec.convert(value, kind)
+
+
+def _decoded(kind: type[T], text: object) -> T:
+    return msgspec.json.decode(_as(str, text), type=kind)
+
+
+_PREDICTION_FIELDS = tuple(tables.predictions.c.keys())
+
+read_model = partial(_reader, tables.models, _model)
+read_version = partial(_reader, tables.model_versions, _version)
+read_deployment = partial(_reader, tables.deployments, _deployment)
+read_rollout = partial(_reader, tables.rollouts, _rollout)
+read_event = partial(_reader, tables.events, _event)
+read_snapshot = partial(_reader, tables.health_snapshots, _snapshot)
+read_prediction = partial(_reader, tables.predictions, _prediction)
