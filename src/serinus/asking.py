@@ -48,9 +48,7 @@ class Outcome:
     error: SerinusError | None = None
 
 
-async def ask(
-    arm: Arm, spare: Arm | None, row: Row, timeout_s: float, monotonic: Callable[[], float]
-) -> Outcome:
+async def ask(arm: Arm, spare: Arm | None, row: Row, timeout_s: float, monotonic: Callable[[], float]) -> Outcome:
     """Ask ``arm`` for a row, and ``spare`` (if any) where it fails.
 
     Both roles have the same time, ``MODEL_SHARE`` of the deadline. A canary that is silent for ``HEDGE_SHARE`` of it may
@@ -66,9 +64,7 @@ async def ask(
     return await _ask_hedged(arm, spare, row, timeout_s, monotonic)
 
 
-async def _ask_hedged(
-    arm: Arm, spare: Arm, row: Row, timeout_s: float, monotonic: Callable[[], float]
-) -> Outcome:
+async def _ask_hedged(arm: Arm, spare: Arm, row: Row, timeout_s: float, monotonic: Callable[[], float]) -> Outcome:
     started = monotonic()
     asked = asyncio.ensure_future(arm.predict(row, timeout_s * MODEL_SHARE))
     hedge: asyncio.Future[Answer] | None = None

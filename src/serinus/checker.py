@@ -21,6 +21,9 @@ from serinus.ports import Board, Clock, Store
 CHECK_TIMEOUT_S = 10.0
 """How long the check of one deployment may take before it counts as failed."""
 
+HISTORY_STEPS = 500
+"""How finely the past of a window is remembered."""
+
 _HEALTH_EVENTS = {
     Health.HEALTHY: EventKind.HEALTH_CHECK_PASSED,
     Health.DEGRADED: EventKind.HEALTH_CHECK_FAILED,
@@ -34,7 +37,8 @@ class Watch:
     """What the checker remembers of a rollout.
 
     ``carried`` is the evidence of processes that have ended, from the newest snapshot on record; ``history`` the
-    cumulative evidence at past checks, oldest first, as far back as the window reaches.
+    cumulative evidence at past checks, oldest first, as far back as the window reaches and in steps of at least
+    1/500 of it.
     """
 
     carried: Evidence = field(default_factory=dict)
@@ -79,18 +83,24 @@ class HealthChecker:
     async def tick(self) -> None:
         """Repair the board, then check every rollout whose turn it is; one that fails does not stop the others."""
         await self._engine.reconcile()
-        active = [state for state in await self._store.deployments() if state.active]
-        self._forget(active)
-        await asyncio.gather(*(self._guarded(state) for state in active))
+        states = await self._store.deployments()
+        self._forget(states)
+        await asyncio.gather(*(self._guarded(state) for state in states if state.active))
         self.ticked_at = self._clock.now()
 
     async def save(self) -> None:
         """Put the evidence so far on record, so that the next process goes on from it."""
         for state in await self._store.deployments():
             if state.active is not None:
-                watch = await self._watch(state.active)
-                totals = await self._totals(state.active, watch)
-                await self._record(state, state.active, totals, None, "the checker stopped", "")
+                await self._record(
+                    state, state.active, await self.totals(state.active), None, "the checker stopped", ""
+                )
+
+    async def totals(self, rollout: Rollout) -> dict[Key, Counts]:
+        """Give the cumulative evidence of a rollout, that of ended processes included."""
+        watch = await self._watch(rollout)
+        reports = await self._board.reports(rollout.id)
+        return merged([watch.carried, *(report.evidence for report in reports)])
 
     async def _guarded(self, state: Deployment) -> None:
         try:
@@ -109,9 +119,10 @@ class HealthChecker:
         if now - (watch.checked_at or rollout.started_at) < timedelta(seconds=policy.interval_s):
             return
         watch.checked_at = now
-        totals = await self._totals(rollout, watch)
+        totals = await self.totals(rollout)
         window = since(totals, _before(watch, now - timedelta(seconds=policy.window_s)))
-        watch.history.append((now, totals))
+        if not watch.history or now - watch.history[-1][0] >= timedelta(seconds=policy.window_s / HISTORY_STEPS):
+            watch.history.append((now, totals))
         verdict = judge(policy, arm(window, Role.BASELINE), arm(window, Role.CANARY))
         decision = decide(state, verdict)
         news = _news(state, rollout, watch, verdict, decision, now)
@@ -170,7 +181,7 @@ class HealthChecker:
         """Give what is remembered of a rollout, from the record after a restart."""
         watch = self._watches.get(rollout.id)
         if watch is None:
-            past = await self._store.snapshots(rollout.id)
+            past = await self._store.snapshots(rollout.id, limit=HISTORY_STEPS)
             watch = Watch(
                 carried=past[0].evidence if past else {},
                 history=[(snapshot.at, snapshot.evidence) for snapshot in reversed(past)],
@@ -179,10 +190,6 @@ class HealthChecker:
             )
             self._watches[rollout.id] = watch
         return watch
-
-    async def _totals(self, rollout: Rollout, watch: Watch) -> dict[Key, Counts]:
-        reports = await self._board.reports(rollout.id)
-        return merged([watch.carried, *(report.evidence for report in reports)])
 
     async def _record(
         self,
@@ -196,9 +203,9 @@ class HealthChecker:
         snapshot = HealthSnapshot(state.name, rollout.id, self._clock.now(), verdict, reason, action, totals)
         await self._store.save_snapshot(snapshot)
 
-    def _forget(self, active: list[Deployment]) -> None:
-        live = {state.active.id for state in active if state.active}
-        for ended in self._watches.keys() - live:
+    def _forget(self, states: list[Deployment]) -> None:
+        present = {state.rollout.id for state in states if state.rollout}
+        for ended in self._watches.keys() - present:
             del self._watches[ended]
 
 

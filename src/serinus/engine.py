@@ -109,16 +109,12 @@ class DeploymentEngine:
         repaired = []
         for state in await self._store.deployments():
             wanted = split_of(state)
-            if Split.decoded(await self._board.split(state.name)) != wanted and await self._board.publish(
-                wanted
-            ):
+            if Split.decoded(await self._board.split(state.name)) != wanted and await self._board.publish(wanted):
                 repaired.append(state.name)
         return repaired
 
     def _held(self, command: Command, new: Deployment) -> AbstractAsyncContextManager[None]:
-        return (
-            self._loaded.holding(*new.versions) if isinstance(command, StartCanary | Undo) else nullcontext()
-        )
+        return self._loaded.holding(*new.versions) if isinstance(command, StartCanary | Undo) else nullcontext()
 
     async def _prepared(self, state: Deployment, command: Command, event: Event) -> Event:
         """Load what the command will serve; the event of a start carries the contract's warnings."""
@@ -149,9 +145,7 @@ class DeploymentEngine:
         # A caller that goes away must not leave the split unpublished behind a state that was written.
         return await asyncio.shield(self._save_and_publish(new, expected_generation, events))
 
-    async def _save_and_publish(
-        self, new: Deployment, expected_generation: int, events: Sequence[Event]
-    ) -> Done:
+    async def _save_and_publish(self, new: Deployment, expected_generation: int, events: Sequence[Event]) -> Done:
         recorded = await self._store.save(new, expected_generation, events)
         await self._board.publish(split_of(new))
         behind = await self._board.unacknowledged(new.name, new.generation, self._acknowledgement_timeout_s)

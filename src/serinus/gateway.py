@@ -137,9 +137,7 @@ class Gateway:
         outcome = await ask(arm, spare, row, self._timeout_s, self._clock.monotonic)
         _count(tally, outcome)
         record = self._record(served, arm, outcome, at, forced=forced is not None)
-        self._log.append(
-            Answered(record, served.baseline.predictor.version.signature.names, tuple(row), entity_id)
-        )
+        self._log.append(Answered(record, served.baseline.predictor.version.signature.names, tuple(row), entity_id))
         if outcome.answer is None or outcome.answered_by is None:
             raise outcome.error or AssertionError("an outcome has an answer or an error")
         if outcome.failure is not None:
@@ -155,9 +153,7 @@ class Gateway:
             failover=outcome.failure is not None,
         )
 
-    def _record(
-        self, served: Served, arm: Arm, outcome: Outcome, at: datetime, *, forced: bool
-    ) -> PredictionRecord:
+    def _record(self, served: Served, arm: Arm, outcome: Outcome, at: datetime, *, forced: bool) -> PredictionRecord:
         split, answer, failure = served.split, outcome.answer, outcome.failure
         return PredictionRecord(
             id=self._new_id(),

@@ -64,9 +64,7 @@ class Store(Protocol):
         """Find one deployment."""
         ...
 
-    async def save(
-        self, new: Deployment, expected_generation: int, events: Sequence[Event]
-    ) -> list[RecordedEvent]:
+    async def save(self, new: Deployment, expected_generation: int, events: Sequence[Event]) -> list[RecordedEvent]:
         """Write state, rollout, events and outbox in one transaction, guarded by the generation.
 
         ``expected_generation`` 0 means the deployment must not exist yet.

@@ -54,9 +54,7 @@ class Answered:
         return replace(
             self.record,
             inputs_hmac=key.of_inputs(dict(zip(self.names, self.values, strict=True))),
-            entity_hmac=key.of_bytes(self.entity_id.encode("utf-8", "surrogatepass"))
-            if self.entity_id
-            else "",
+            entity_hmac=key.of_bytes(self.entity_id.encode("utf-8", "surrogatepass")) if self.entity_id else "",
             key_id=key.id,
         )
 
@@ -112,9 +110,7 @@ class PredictionLog:
                     await self._task
             except TimeoutError:
                 self.dropped += len(self._waiting)
-                self._on_trouble(
-                    f"{len(self._waiting)} logged predictions were lost: the store did not take them"
-                )
+                self._on_trouble(f"{len(self._waiting)} logged predictions were lost: the store did not take them")
             self._task = None
 
     async def _run(self) -> None:

@@ -126,9 +126,7 @@ class Registry:
         """List a model's versions, oldest first; NotFound where it has none."""
         versions = await self._store.versions(model)
         if not versions:
-            raise NotFound(
-                f"There is no model {model!r}.", field="model", remedy="Register it with `canary register`."
-            )
+            raise NotFound(f"There is no model {model!r}.", field="model", remedy="Register it with `canary register`.")
         return versions
 
     async def version(self, ref: VersionRef) -> ModelVersion:

@@ -4,14 +4,16 @@ A synchronous and an asynchronous client send the same calls, and read the answe
 ``serinus.client.answers``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, TypedDict
 from urllib.parse import quote
 
+from serinus.client.values import json_values
 from serinus.core.names import VersionRef, checked_name
 from serinus.core.records import Lineage, Package
+from serinus.core.signature import Signature
 
 Document = dict[str, Any]
 """An answer of the API, as it came: JSON values by name."""
@@ -41,6 +43,27 @@ class About(TypedDict, total=False):
     tags: Mapping[str, str]
     description: str
     lineage: Lineage
+
+
+class Packing(TypedDict, total=False):
+    """How a model is packed: what ``serinus.formats.packing.pack`` takes besides the model.
+
+    ``data`` is its training data, from which the signature and a few examples are read, ``target`` the column that is
+    predicted; ``signature`` says it instead. ``class_names`` are names for people, one per class.
+    """
+
+    data: Any
+    target: str | None
+    signature: Signature | None
+    examples: int
+    format: str | None
+    class_names: Sequence[str]
+    allow_pickle: bool
+    trusted_types: Sequence[str]
+
+
+class Registration(About, Packing, total=False):
+    """All that can be said of a model that is registered."""
 
 
 def server_health() -> Call:
@@ -74,8 +97,8 @@ def create_version(model: str, digest: str, package: Package, about: About) -> C
         "artifact": {"digest": digest, "format": package.format},
         "signature": package.signature.encoded(),
         "examples": [list(row) for row in package.examples],
-        "metrics": dict(about.get("metrics", {})),
-        "parameters": dict(about.get("parameters", {})),
+        "metrics": json_values(about.get("metrics", {}), "metrics"),
+        "parameters": json_values(about.get("parameters", {}), "parameters"),
         "tags": dict(about.get("tags", {})),
         "description": about.get("description", ""),
         "lineage": asdict(about.get("lineage", Lineage())),
@@ -88,9 +111,11 @@ def deployments() -> Call:
     return Call("GET", "/deployments")
 
 
-def create_deployment(name: str, baseline: VersionRef, settings: Mapping[str, object]) -> Call:
+def create_deployment(
+    name: str, baseline: VersionRef, settings: Mapping[str, object], reason: str | None = None
+) -> Call:
     """Serve a version under a new name."""
-    body = {"name": name, "model": baseline.model, "version": baseline.version, "settings": dict(settings)}
+    body = _given(name=name, model=baseline.model, version=baseline.version, settings=dict(settings), reason=reason)
     return Call("POST", "/deployments", json=body)
 
 
@@ -99,25 +124,25 @@ def deployment(name: str) -> Call:
     return Call("GET", _deployment(name))
 
 
-def configure(name: str, settings: Mapping[str, object], expected_generation: int | None = None) -> Call:
-    """Change the settings that are given."""
-    body = _given(settings=dict(settings), expected_generation=expected_generation)
+def configure(name: str, settings: Mapping[str, object], **why: object) -> Call:
+    """Change the settings that are given; ``why`` is ``reason`` and ``expected_generation``."""
+    body = _given(settings=dict(settings), **why)
     return Call("PATCH", _deployment(name), json=body)
 
 
 def start(name: str, version: int, weight: float, *, model: str = "", **why: object) -> Call:
-    """Start a canary; ``why`` is ``reason`` and ``expected_generation``."""
+    """Start a canary; ``why`` likewise."""
     body = _given(version=version, model=model or None, weight=weight, **why)
     return Call("POST", _deployment(name, "canary"), json=body)
 
 
 def set_weight(name: str, weight: float, **why: object) -> Call:
-    """Give the canary ``weight`` percent of the traffic."""
+    """Give the canary ``weight`` percent of the traffic; ``why`` likewise."""
     return Call("PATCH", _deployment(name, "traffic"), json=_given(weight=weight, **why))
 
 
 def command(name: str, verb: str, **why: object) -> Call:
-    """Pause, resume, promote, rollback or undo; ``why`` is ``reason`` and ``expected_generation``."""
+    """Pause, resume, promote, rollback or undo; ``why`` likewise."""
     return Call("POST", _deployment(name, verb), json=_given(**why))
 
 
@@ -148,8 +173,8 @@ def metrics(name: str) -> Call:
 
 
 def predict(name: str, features: Mapping[str, object], entity_id: str | None = None) -> Call:
-    """Ask for one prediction."""
-    body = _given(entity_id=entity_id, features=dict(features))
+    """Ask for one prediction; a feature that is NaN is sent as missing."""
+    body = _given(entity_id=entity_id, features=json_values(features, "features", missing=True))
     return Call("POST", f"/predict/{_part(name)}", json=body)
 
 

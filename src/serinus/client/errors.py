@@ -27,17 +27,13 @@ class ApiError(SerinusError):
     ``field`` the input it was about, ``remedy`` what to do; ``document`` is the whole problem document.
     """
 
-    code: str  # type: ignore[misc]  # elsewhere a code belongs to a class; here the server says it
-
     def __init__(self, status: int, document: Mapping[str, Any]) -> None:
         """Read a problem document."""
         self.status = status
         self.document = dict(document)
         self.code = str(document.get("code") or "")
         self.detail = str(document.get("detail") or document.get("title") or f"HTTP status {status}")
-        super().__init__(
-            self.detail, field=str(document.get("field") or ""), remedy=str(document.get("remedy") or "")
-        )
+        super().__init__(self.detail, field=str(document.get("field") or ""), remedy=str(document.get("remedy") or ""))
 
 
 class InvalidError(ApiError):

@@ -1,6 +1,6 @@
 """The client for programs that wait for an answer: sends the calls of ``serinus.client.calls`` over HTTP."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
@@ -11,15 +11,15 @@ import httpx2
 
 from serinus.client import calls
 from serinus.client.answers import read_answer
-from serinus.client.calls import About, Call, Document
+from serinus.client.calls import About, Call, Document, Packing, Registration
 from serinus.client.errors import UnreachableError
 from serinus.core.errors import InvalidInput
 from serinus.core.names import VersionRef
 from serinus.core.records import Package
-from serinus.core.signature import Signature
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 ACTOR_HEADER = "X-Serinus-Actor"
+ACTOR_LENGTH = 100
 CONNECT_TIMEOUT_S = 5.0
 
 
@@ -29,14 +29,14 @@ class Client:
     Args:
         base_url: where the server is.
         actor: on whose behalf; it stands in the history of all that is done.
-        timeout: seconds to wait for an answer. Commands that load a model take a while.
+        timeout: seconds to wait for an answer. A command that loads a model takes a while.
 
     Every method returns the API's document as it came, and raises ApiError (NotFoundError, ConflictError,
     InvalidError), UnreachableError or UnexpectedAnswerError. Where a method takes ``expected_generation``,
     the command is refused with ConflictError if somebody else has changed the deployment since then.
     """
 
-    def __init__(self, base_url: str = DEFAULT_URL, *, actor: str = "", timeout: float = 30.0) -> None:
+    def __init__(self, base_url: str = DEFAULT_URL, *, actor: str = "", timeout: float = 60.0) -> None:
         self.base_url = _checked_url(base_url)
         self._timeout = timeout
         self._http = httpx2.Client(
@@ -100,51 +100,22 @@ class Client:
     def version(self, ref: VersionRef) -> Document:
         return self.send(calls.version(ref))
 
-    def register(
-        self,
-        model: object,
-        name: str,
-        *,
-        data: Any = None,
-        target: str | None = None,
-        signature: Signature | None = None,
-        class_names: Sequence[str] = (),
-        **about: Unpack[About],
-    ) -> Document:
-        """Register a fitted model under ``name`` as its next version.
+    def register(self, model: object, name: str, **given: Unpack[Registration]) -> Document:
+        """Pack a model and register it under ``name`` as its next version.
 
         Args:
-            model: a fitted scikit-learn estimator, or what else `serinus.formats` can save.
+            model: a fitted scikit-learn estimator, an ONNX model, or the path of a saved one.
             name: the model's name.
-            data: the training data as a DataFrame, from which the signature and a few examples are taken.
-            target: the column of ``data`` that is predicted.
-            signature: the signature, instead of ``data``.
-            class_names: names for people, one per class.
-            about: metrics, parameters, tags, description, lineage.
+            given: see ``Registration``; at least ``data`` (and ``target``) or ``signature``.
         """
         from serinus.formats.packing import pack
 
-        package = pack(model, data, target=target, signature=signature, class_names=tuple(class_names))
-        return self.register_package(name, package, **about)
+        package = pack(model, **_part(given, Packing))
+        return self.register_package(name, package, **_part(given, About))
 
-    def register_file(
-        self,
-        name: str,
-        path: Path | str,
-        *,
-        data: Any = None,
-        target: str | None = None,
-        signature: Signature | None = None,
-        class_names: Sequence[str] = (),
-        **about: Unpack[About],
-    ) -> Document:
-        """Register a saved model; the arguments are those of ``register``."""
-        from serinus.formats.packing import pack_file
-
-        package = pack_file(
-            Path(path), data, target=target, signature=signature, class_names=tuple(class_names)
-        )
-        return self.register_package(name, package, **about)
+    def register_file(self, name: str, path: Path | str, **given: Unpack[Registration]) -> Document:
+        """Register a saved model; see ``register``."""
+        return self.register(Path(path), name, **given)
 
     def register_package(self, name: str, package: Package, **about: Unpack[About]) -> Document:
         """Send the artifact, then register it as the next version of ``name``."""
@@ -160,16 +131,26 @@ class Client:
         return self.send(calls.deployment(name))
 
     def deploy(
-        self, name: str, baseline: VersionRef, settings: Mapping[str, object] | None = None
+        self,
+        name: str,
+        baseline: VersionRef,
+        settings: Mapping[str, object] | None = None,
+        *,
+        reason: str | None = None,
     ) -> Document:
         """Serve ``baseline`` under a new name; ``settings`` that are not given have their defaults."""
-        return self.send(calls.create_deployment(name, baseline, settings or {}))
+        return self.send(calls.create_deployment(name, baseline, settings or {}, reason))
 
     def configure(
-        self, name: str, settings: Mapping[str, object], *, expected_generation: int | None = None
+        self,
+        name: str,
+        settings: Mapping[str, object],
+        *,
+        reason: str | None = None,
+        expected_generation: int | None = None,
     ) -> Document:
         """Change the settings that are given; the others stay."""
-        return self.send(calls.configure(name, settings, expected_generation))
+        return self.send(calls.configure(name, settings, reason=reason, expected_generation=expected_generation))
 
     def start(
         self,
@@ -183,18 +164,14 @@ class Client:
     ) -> Document:
         """Start a canary with ``weight`` percent; ``model`` is the baseline's if it is not given."""
         return self.send(
-            calls.start(
-                name, version, weight, model=model, reason=reason, expected_generation=expected_generation
-            )
+            calls.start(name, version, weight, model=model, reason=reason, expected_generation=expected_generation)
         )
 
     def set_weight(
         self, name: str, weight: float, *, reason: str | None = None, expected_generation: int | None = None
     ) -> Document:
         """Give the canary ``weight`` percent of the traffic."""
-        return self.send(
-            calls.set_weight(name, weight, reason=reason, expected_generation=expected_generation)
-        )
+        return self.send(calls.set_weight(name, weight, reason=reason, expected_generation=expected_generation))
 
     def pause(self, name: str, **why: Any) -> Document:
         return self._command(name, "pause", **why)
@@ -245,6 +222,10 @@ class Client:
         return self.send(calls.predict(name, features, entity_id))
 
 
+def _part(given: Registration, kind: type) -> Any:
+    return {name: value for name, value in given.items() if name in kind.__annotations__}
+
+
 def _checked_url(url: str) -> str:
     wrong = InvalidInput(
         f"{url!r} is not the URL of a server.",
@@ -272,7 +253,7 @@ def _is_loopback(url: str) -> bool:
 
 def _header_value(text: str) -> str:
     printable = "".join(c if c.isprintable() else "?" for c in text)
-    return printable.encode("ascii", "backslashreplace").decode("ascii")
+    return printable.encode("ascii", "backslashreplace").decode("ascii")[:ACTOR_LENGTH]
 
 
 def _cause(error: Exception) -> str:

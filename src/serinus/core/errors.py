@@ -14,8 +14,8 @@ class SerinusError(Exception):
         details: further facts for machines; they become members of the problem document.
     """
 
-    code: ClassVar[str] = "SERINUS-ERROR"
-    title: ClassVar[str] = "Serinus could not do this"
+    code: str = "SERINUS-ERROR"
+    title: str = "Serinus could not do this"
 
     def __init__(self, message: str, *, field: str = "", remedy: str = "", **details: object) -> None:
         """Keep the sentence and its parts."""

@@ -152,3 +152,14 @@ def interpolated_quantile(cumulative: tuple[int, ...], q: float) -> float | None
 def p95_ms(counts: Counts) -> float | None:
     """Give the article's p95 of an arm in milliseconds; None without traffic."""
     return interpolated_quantile(article_buckets(counts.latency), 0.95)
+
+
+def log_quantile(latency: Mapping[int, int], q: float) -> float | None:
+    """Give a quantile in milliseconds, at the upper edge of its log bucket (2 % at most above it); None if empty."""
+    rank = q * sum(latency.values())
+    seen = 0
+    for index, count in sorted(latency.items()):
+        seen += count
+        if seen >= rank:
+            return round(GROWTH**index, 3)
+    return None

@@ -74,9 +74,7 @@ class Ledger:
 
         Totals stay as they are; what an ended rollout holds in memory no longer grows with their number.
         """
-        for key in [
-            key for key in self._tallies if owner(key.rollout) == deployment and key.rollout not in keep
-        ]:
+        for key in [key for key in self._tallies if owner(key.rollout) == deployment and key.rollout not in keep]:
             target = Key(outside(deployment), key.version, 0, key.role)
             counts = self._tallies.pop(key).counts()
             self._folded[target] = self._folded[target] + counts if target in self._folded else counts

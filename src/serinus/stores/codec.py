@@ -96,7 +96,7 @@ def snapshot_columns(snapshot: HealthSnapshot) -> Columns:
         "deployment": snapshot.deployment,
         "rollout": snapshot.rollout,
         "at": snapshot.at,
-        "verdict": _json(snapshot.verdict),
+        "verdict": None if snapshot.verdict is None else _json(snapshot.verdict),
         "reason": snapshot.reason,
         "action": snapshot.action,
         "evidence": _json(encoded_evidence(snapshot.evidence)),
@@ -109,11 +109,19 @@ def prediction_columns(record: PredictionRecord) -> Columns:
 
 
 def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(value, enc_hook=_plain).decode()
 
 
-def _reader(table: Table, read: Callable[[Mapping[str, object]], T], row: AnyRow) -> T:
-    columns = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    message = f"a {type(value).__name__} is no JSON value"
+    raise TypeError(message)
+
+
+def _read_row(table: Table, read: Callable[[Columns], T], row: AnyRow) -> T:
+    # SQLAlchemy's keys are a kind of str that msgspec does not take for one.
+    columns: Columns = {str(name): value for name, value in row._mapping.items()}  # noqa: SLF001 - it is public
     try:
         return read(columns)
     except (SerinusError, KeyError, TypeError, ValueError, OverflowError) as wrong:
@@ -127,17 +135,17 @@ def _reader(table: Table, read: Callable[[Mapping[str, object]], T], row: AnyRow
         ) from wrong
 
 
-def _model(columns: Mapping[str, object]) -> ModelSummary:
+def _model(columns: Columns) -> ModelSummary:
     name, versions = _as(str, columns["name"]), _as(int, columns["versions"])
     return ModelSummary(name, versions, VersionRef(name, versions), _as(datetime, columns["updated_at"]))
 
 
-def _version(columns: Mapping[str, object]) -> ModelVersion:
+def _version(columns: Columns) -> ModelVersion:
     ref = VersionRef(_as(str, columns["model"]), _as(int, columns["number"]))
     return ModelVersion(ref, _decoded(VersionDraft, columns["draft"]), _as(datetime, columns["created_at"]))
 
 
-def _deployment(columns: Mapping[str, object]) -> Deployment:
+def _deployment(columns: Columns) -> Deployment:
     state = _decoded(Deployment, columns["state"])
     if (state.name, state.generation) != (columns["name"], columns["generation"]):
         # The guard of ``save`` is the column: a state that differs could never be changed again.
@@ -146,30 +154,31 @@ def _deployment(columns: Mapping[str, object]) -> Deployment:
     return state
 
 
-def _rollout(columns: Mapping[str, object]) -> Rollout:
+def _rollout(columns: Columns) -> Rollout:
     refs = {name: VersionRef.parse(_as(str, columns[name])) for name in ("canary", "baseline")}
     return _as(Rollout, {**columns, **{name: msgspec.to_builtins(ref) for name, ref in refs.items()}})
 
 
-def _event(columns: Mapping[str, object]) -> RecordedEvent:
+def _event(columns: Columns) -> RecordedEvent:
     data = _decoded(dict[str, object], columns["data"])
     return RecordedEvent(_as(int, columns["id"]), _as(Event, {**columns, "data": data}))
 
 
-def _snapshot(columns: Mapping[str, object]) -> HealthSnapshot:
+def _snapshot(columns: Columns) -> HealthSnapshot:
+    verdict = columns["verdict"]
     return HealthSnapshot(
         deployment=_as(str, columns["deployment"]),
         rollout=_as(str, columns["rollout"]),
         at=_as(datetime, columns["at"]),
-        verdict=_decoded(Verdict | None, columns["verdict"]),
+        verdict=None if verdict is None else _decoded(Verdict, verdict),
         reason=_as(str, columns["reason"]),
         action=_as(str, columns["action"]),
         evidence=decoded_evidence(_decoded(list[list[object]], columns["evidence"])),
     )
 
 
-def _prediction(columns: Mapping[str, object]) -> PredictionRecord:
-    return _as(PredictionRecord, dict(columns))
+def _prediction(columns: Columns) -> PredictionRecord:
+    return _as(PredictionRecord, columns)
 
 
 def _as(kind: type[T], value: object) -> T:
@@ -182,10 +191,10 @@ def _decoded(kind: type[T], text: object) -> T:
 
 _PREDICTION_FIELDS = tuple(tables.predictions.c.keys())
 
-read_model = partial(_reader, tables.models, _model)
-read_version = partial(_reader, tables.model_versions, _version)
-read_deployment = partial(_reader, tables.deployments, _deployment)
-read_rollout = partial(_reader, tables.rollouts, _rollout)
-read_event = partial(_reader, tables.events, _event)
-read_snapshot = partial(_reader, tables.health_snapshots, _snapshot)
-read_prediction = partial(_reader, tables.predictions, _prediction)
+read_model = partial(_read_row, tables.models, _model)
+read_version = partial(_read_row, tables.model_versions, _version)
+read_deployment = partial(_read_row, tables.deployments, _deployment)
+read_rollout = partial(_read_row, tables.rollouts, _rollout)
+read_event = partial(_read_row, tables.events, _event)
+read_snapshot = partial(_read_row, tables.health_snapshots, _snapshot)
+read_prediction = partial(_read_row, tables.predictions, _prediction)

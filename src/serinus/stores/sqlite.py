@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import stamina
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from serinus.core.errors import InvalidInput
+from serinus.stores.upgrade import upgrade
 
 BUSY_TIMEOUT_S = 10.0
 """How long a statement waits for another process's lock."""
@@ -63,21 +65,20 @@ def writing_engine(path: Path) -> AsyncEngine:
     return engine
 
 
-def upgrading_engine(path: Path) -> Engine:
-    """Make the engine for a change of schema, which is not asynchronous; it keeps no connection open."""
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)), connect_args=_CONNECT, poolclass=NullPool
-    )
+def make_ready(path: Path) -> None:
+    """Make the folder and the database, or bring it up to date; however many processes do so at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args=_CONNECT, poolclass=NullPool)
     _prepare(engine, "BEGIN IMMEDIATE", "journal_mode=WAL")
-    return engine
+    # Of two processes that turn a new file to WAL one can fail without any wait: SQLite has no timeout for that lock.
+    for attempt in stamina.retry_context(
+        on=_is_busy, attempts=None, timeout=BUSY_TIMEOUT_S, wait_initial=0.02, wait_max=0.5, wait_jitter=0.1
+    ):
+        with attempt:
+            upgrade(engine)
 
 
-def is_busy(error: Exception) -> bool:
-    """Tell whether another process's lock is the cause.
-
-    Two processes that turn a new file to WAL at once can meet it without any wait: SQLite asks its busy handler for
-    most locks, not for those.
-    """
+def _is_busy(error: Exception) -> bool:
     cause = error.orig if isinstance(error, DBAPIError) else error
     return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY
 

@@ -3,6 +3,7 @@
 JSON is kept as text: nothing here searches in it, and text keeps every number as it was written (JSONB does not).
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from sqlalchemy import (
@@ -33,7 +34,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True).with_variant(String(32), "sqlite")
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:  # type: ignore[override]
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
         if value is None:
             return None
         if value.tzinfo is None:
@@ -43,14 +44,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         return instant.isoformat(timespec="microseconds") if dialect.name == "sqlite" else instant
 
     def process_result_value(self, value: datetime | str | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
         if isinstance(value, str):
-            try:
+            with suppress(ValueError):
                 value = datetime.fromisoformat(value)
-            except ValueError:
-                # The codec, which can name the row, refuses what is no time.
-                return value  # type: ignore[return-value]
+        if not isinstance(value, datetime):
+            # The codec, which can name the row, refuses what is no time.
+            return value  # type: ignore[return-value]
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
@@ -147,7 +146,7 @@ health_snapshots = Table(
     Column("deployment", Text, nullable=False),
     Column("rollout", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("verdict", Text, nullable=False),
+    Column("verdict", Text),
     Column("reason", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("evidence", Text, nullable=False),

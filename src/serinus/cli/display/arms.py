@@ -12,7 +12,7 @@ from rich.text import Text
 from serinus.cli.display.badges import health_badge
 from serinus.cli.display.release import policy_words
 from serinus.cli.display.screen import Screen
-from serinus.cli.display.words import ago, count, milliseconds, number, plain, rate
+from serinus.cli.display.words import ago, count, mapped, milliseconds, number, plain, rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ MEASURED = (
 _UNITS = {"error_delta": _points, "p95_delta_ms": _more_ms}
 
 
-def health_view(health: Mapping[str, Any], screen: Screen) -> RenderableType:
-    """Show the last verdict and what it rests on."""
+def health_view(health: Mapping[str, Any], screen: Screen, *, policy: bool = True) -> RenderableType:
+    """Show the last verdict and what it rests on; ``policy``: say the rule, too."""
     parts: list[RenderableType] = [_verdict(health, screen)]
     if health.get("baseline") or health.get("canary"):
         parts += ["", comparison(CHECKED, health, screen)]
-    policy = policy_words(health.get("policy"))
-    if policy:
-        parts += ["", Text(f"  {policy}", "dim")]
+    rule = policy_words(health.get("policy")) if policy else ""
+    if rule:
+        parts += ["", Padding(Text(rule, "dim"), (0, 0, 0, 2), expand=False)]
     return Group(*parts)
 
 
@@ -77,25 +77,24 @@ def metrics_view(metrics: Mapping[str, Any], screen: Screen) -> RenderableType:
     return Group(title, "", comparison(MEASURED, metrics, screen))
 
 
-def comparison(
-    measures: Sequence[Measure], document: Mapping[str, Any], screen: Screen
-) -> RenderableType:
+def comparison(measures: Sequence[Measure], document: Mapping[str, Any], screen: Screen) -> RenderableType:
     """Set the document's ``baseline`` and ``canary`` side by side; a measure that neither has is left out."""
-    baseline, canary = _arm(document, "baseline"), _arm(document, "canary")
-    policy = document.get("policy") if isinstance(document.get("policy"), dict) else {}
+    baseline, canary = mapped(document.get("baseline")), mapped(document.get("canary"))
+    policy = mapped(document.get("policy"))
     limited = any(measure.limit for measure in measures) and bool(policy) and not screen.narrow
+    shown = [measure for measure in measures if measure.key in baseline or measure.key in canary]
+    if not shown:
+        return Text("  no requests yet", "dim")
     table = screen.table("")
     for role, arm in (("baseline", baseline), ("canary", canary)):
         table.add_column(_heading(role, arm), justify="right", overflow="fold")
     table.add_column("difference", justify="right")
     if limited:
         table.add_column("allowed", justify="right")
-    for measure in measures:
-        if measure.key not in baseline and measure.key not in canary:
-            continue
+    for measure in shown:
         difference = _difference(measure, baseline, canary)
-        limit = number((policy or {}).get(measure.limit)) if measure.limit else None
-        row = [
+        limit = number(policy.get(measure.limit)) if measure.limit else None
+        row: list[RenderableType] = [
             Text(measure.label, "dim"),
             measure.written(baseline.get(measure.key)),
             measure.written(canary.get(measure.key)),
@@ -104,38 +103,29 @@ def comparison(
         if limited:
             row.append(Text(f"{_UNITS[measure.limit](limit)}" if limit is not None else "", "dim"))
         table.add_row(*row)
-    return Padding(table, (0, 0, 0, 2))
-
-
-def _arm(document: Mapping[str, Any], role: str) -> Mapping[str, Any]:
-    arm = document.get(role)
-    return arm if isinstance(arm, dict) else {}
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def _heading(role: str, arm: Mapping[str, Any]) -> str:
     return f"{role}\n{plain(arm['version'])}" if arm.get("version") else role
 
 
-def _difference(
-    measure: Measure, baseline: Mapping[str, Any], canary: Mapping[str, Any]
-) -> float | None:
+def _difference(measure: Measure, baseline: Mapping[str, Any], canary: Mapping[str, Any]) -> float | None:
     b, c = number(baseline.get(measure.key)), number(canary.get(measure.key))
     return c - b if measure.difference and b is not None and c is not None else None
 
 
-def _difference_cell(
-    measure: Measure, difference: float | None, limit: float | None, screen: Screen
-) -> Text:
+def _difference_cell(measure: Measure, difference: float | None, limit: float | None, screen: Screen) -> Text:
     if difference is None or measure.difference is None:
         return Text("")
-    cell = Text(measure.difference(difference))
+    written = measure.difference(difference)
     if limit is None:
-        return cell
+        return Text(written)
     if difference > limit:
-        return cell.append(screen.glyph(" \N{BALLOT X}", " x")).stylize("bold red") or cell
+        return Text(written + screen.glyph(" \N{BALLOT X}", " x"), "bold red")
     if difference > limit / 2:
-        return cell.append(screen.glyph(" \N{BLACK UP-POINTING SMALL TRIANGLE}", " !")).stylize("yellow") or cell
-    return cell.append(screen.glyph(" \N{CHECK MARK}", " +")).stylize("green") or cell
+        return Text(written + screen.glyph(" \N{BLACK UP-POINTING SMALL TRIANGLE}", " !"), "yellow")
+    return Text(written + screen.glyph(" \N{CHECK MARK}", " +"), "green")
 
 
 def _verdict(health: Mapping[str, Any], screen: Screen) -> RenderableType:
@@ -150,8 +140,10 @@ def _verdict(health: Mapping[str, Any], screen: Screen) -> RenderableType:
     advice = plain(health.get("recommendation"))
     grid.add_row(badge, Text(plain(health.get("reason"))))
     facts = [f"advice: {advice}"]
+    if health.get("status") == "stable":
+        facts.append(f"rollout {plain(health.get('rollout'))} has ended")
     if health.get("action"):
-        facts.append(f"action: {plain(health['action']).replace('_', ' ')}")
+        facts.append(f"action: {plain(health['action'])}")
     facts.append(f"checked {ago(health.get('checked_at'), screen.now)}")
     grid.add_row("", Text(screen.glyph(" \N{MIDDLE DOT} ", ", ").join(facts), "dim"))
     return grid

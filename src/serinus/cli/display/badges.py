@@ -36,9 +36,7 @@ _EVENTS = {
     "configured": Badge("\N{IDENTICAL TO}", "=", "blue", "configured"),
     "canary_refused": Badge("\N{CIRCLED DIVISION SLASH}", "x", "red", "canary refused"),
     "canary_started": Badge("\N{BLACK RIGHT-POINTING SMALL TRIANGLE}", ">", "yellow", "canary started"),
-    "traffic_adjusted": Badge(
-        "\N{RIGHTWARDS ARROW OVER LEFTWARDS ARROW}", "~", "blue", "traffic adjusted"
-    ),
+    "traffic_adjusted": Badge("\N{RIGHTWARDS ARROW OVER LEFTWARDS ARROW}", "~", "blue", "traffic adjusted"),
     "paused": Badge("\N{DOUBLE VERTICAL LINE}", "=", "magenta", "paused"),
     "resumed": Badge("\N{BLACK RIGHT-POINTING SMALL TRIANGLE}", ">", "magenta", "resumed"),
     "promoted": Badge("\N{BLACK UP-POINTING SMALL TRIANGLE}", "^", "bold green", "promoted"),
@@ -49,9 +47,7 @@ _EVENTS = {
     "health_check_inconclusive": Badge("?", "?", "cyan", "check inconclusive"),
     "health_check_error": Badge("!", "!", "red", "check error"),
     "auto_rollback_triggered": Badge("\N{DOWNWARDS ZIGZAG ARROW}", "!", "bold red", "auto-rollback"),
-    "auto_promotion_triggered": Badge(
-        "\N{UPWARDS ARROW FROM BAR}", "^", "bold green", "auto-promotion"
-    ),
+    "auto_promotion_triggered": Badge("\N{UPWARDS ARROW FROM BAR}", "^", "bold green", "auto-promotion"),
     "rollback_recommended": Badge("\N{RIGHTWARDS ARROW}", ">", "red", "rollback advised"),
     "promotion_recommended": Badge("\N{RIGHTWARDS ARROW}", ">", "green", "promotion advised"),
 }

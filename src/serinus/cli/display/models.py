@@ -8,11 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from serinus.cli.display.screen import Screen
-from serinus.cli.display.words import ago, clock, pairs, plain, size
+from serinus.cli.display.words import MISSING, ago, clock, listed, mapped, pairs, plain, rows, size
+
+Document = Mapping[str, Any]
 
 
-def models_view(models: list[dict[str, Any]], screen: Screen) -> RenderableType:
+def models_view(document: Document, screen: Screen) -> RenderableType:
     """Show all models."""
+    models = rows(document, "models")
     if not models:
         return Text("No models yet. Register one: canary register NAME FILE --data TRAIN.csv --target COLUMN")
     table = screen.table("model", "versions", "latest", "updated", right=("versions",))
@@ -26,8 +29,9 @@ def models_view(models: list[dict[str, Any]], screen: Screen) -> RenderableType:
     return table
 
 
-def versions_view(versions: list[dict[str, Any]], screen: Screen) -> RenderableType:
+def versions_view(document: Document, screen: Screen) -> RenderableType:
     """Show the versions of one model."""
+    versions = rows(document, "versions")
     if not versions:
         return Text("No versions.")
     table = screen.table("version", "created", *([] if screen.narrow else ["by", "format", "size"]), "metrics", "about")
@@ -48,13 +52,13 @@ def versions_view(versions: list[dict[str, Any]], screen: Screen) -> RenderableT
     return table
 
 
-def version_view(version: Mapping[str, Any], screen: Screen) -> RenderableType:
+def version_view(version: Document, screen: Screen) -> RenderableType:
     """Show all that is known of one version."""
     title = Text(plain(version.get("ref")), "bold")
     if version.get("description"):
         title.append(f"  {plain(version['description'])}")
     created = f"{clock(version.get('created_at'))} ({ago(version.get('created_at'), screen.now)})"
-    lineage = version.get("lineage")
+    lineage = {name: value for name, value in mapped(version.get("lineage")).items() if value}
     signature = version.get("signature")
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim")
@@ -69,27 +73,21 @@ def version_view(version: Mapping[str, Any], screen: Screen) -> RenderableType:
         ("  inputs", _inputs(signature)),
         ("  output", _output(signature)),
         ("  examples", plain(version.get("examples"))),
-        ("  lineage", pairs({k: v for k, v in lineage.items() if v}) if isinstance(lineage, dict) else "-"),
+        ("  lineage", pairs(lineage)),
     ):
-        if fact != "-":
+        if fact not in {"", MISSING}:
             grid.add_row(name, fact)
     return Group(title, "", grid)
 
 
 def _inputs(signature: object) -> str:
-    features = signature.get("features") if isinstance(signature, dict) else None
-    if not isinstance(features, list):
-        return "-"
     return ", ".join(
         f"{plain(f.get('name'))} {plain(f.get('dtype'))}{'?' * bool(f.get('nullable'))}"
-        for f in features
-        if isinstance(f, dict)
+        for f in rows(signature, "features")
     )
 
 
 def _output(signature: object) -> str:
-    output = signature.get("output") if isinstance(signature, dict) else None
-    if not isinstance(output, dict):
-        return "-"
-    names = output.get("class_names") or output.get("classes") or []
+    output = mapped(mapped(signature).get("output"))
+    names = listed(output.get("class_names")) or listed(output.get("classes"))
     return plain(output.get("kind")) + (f": {', '.join(plain(name) for name in names)}" if names else "")

@@ -1,6 +1,7 @@
 """Deployments: one in full, or all in a table."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,10 +11,11 @@ from rich.text import Text
 from serinus.cli.display.badges import health_badge, status_badge
 from serinus.cli.display.screen import Screen
 from serinus.cli.display.split import BASELINE_STYLE, CANARY_STYLE, split_bar
-from serinus.cli.display.words import ago, number, pairs, plain, rate, scalar, seconds, weight
-from serinus.core.policy import Settings
+from serinus.cli.display.words import ago, count, listed, mapped, number, pairs, plain, scalar, seconds, weight
+from serinus.core.policy import ThresholdPolicy
 
 ACTIVE = frozenset({"running", "paused"})
+Document = Mapping[str, Any]
 BAR_WIDTH = 40
 SMALL_BAR_WIDTH = 16
 
@@ -27,49 +29,70 @@ _SWITCHES = {
 }
 
 
-def active_rollout(deployment: Mapping[str, Any]) -> dict[str, Any] | None:
+def active_rollout(deployment: Document) -> dict[str, Any] | None:
     """Give the rollout under way, if any."""
     rollout = deployment.get("rollout")
-    return rollout if isinstance(rollout, dict) and rollout.get("phase") in ACTIVE else None
+    return rollout if isinstance(rollout, dict) and str(rollout.get("phase")) in ACTIVE else None
 
 
-def deployment_view(deployment: Mapping[str, Any], screen: Screen) -> RenderableType:
+def deployment_view(deployment: Document, screen: Screen) -> RenderableType:
     """Show one deployment: its state, its split and its settings."""
     return Group(_title(deployment, screen), "", _split(deployment, screen), "", _facts(deployment, screen))
 
 
-def overview(
-    deployments: list[dict[str, Any]], healths: Mapping[str, object], screen: Screen
-) -> RenderableType:
+def overview(deployments: list[dict[str, Any]], healths: Mapping[str, object], screen: Screen) -> RenderableType:
     """Show all deployments; ``healths`` holds the last verdict of those with a canary."""
     if not deployments:
         return Text("No deployments yet. Make one: canary deploy NAME MODEL@VERSION")
-    columns = ["deployment", "status", "baseline", "canary", "traffic", "health"]
-    table = screen.table(*columns)
+    cells = [_row(deployment, healths, screen) for deployment in deployments]
+    table = screen.table(*_COLUMNS)
+    for row in cells:
+        table.add_row(*row)
+    heads = [Text(name) for name in _COLUMNS]
+    needed = sum(max(cell.cell_len for cell in column) + 3 for column in zip(heads, *cells, strict=True))
+    return table if needed <= screen.width else _stacked(deployments, healths, screen)
+
+
+_COLUMNS = ("deployment", "status", "baseline", "canary", "traffic", "health")
+
+
+def _row(deployment: Document, healths: Mapping[str, object], screen: Screen) -> list[Text]:
+    rollout = active_rollout(deployment)
+    return [
+        Text(plain(deployment.get("name")), "bold"),
+        status_badge(deployment.get("status"), screen),
+        Text(plain(deployment.get("baseline"))),
+        Text(plain(rollout.get("canary"))) if rollout else Text("-", "dim"),
+        split_bar(_share(rollout), SMALL_BAR_WIDTH, screen).append("  ").append(_shares(rollout)),
+        health_badge(healths.get(str(deployment.get("name"))), screen),
+    ]
+
+
+def _stacked(deployments: list[dict[str, Any]], healths: Mapping[str, object], screen: Screen) -> RenderableType:
+    lines = []
     for deployment in deployments:
-        rollout = active_rollout(deployment)
-        table.add_row(
-            Text(plain(deployment.get("name")), "bold"),
-            status_badge(deployment.get("status"), screen),
-            plain(deployment.get("baseline")),
-            plain(rollout.get("canary")) if rollout else Text("-", "dim"),
-            _traffic(rollout, screen),
-            health_badge(healths.get(str(deployment.get("name"))), screen),
-        )
-    return table
+        rollout, name = active_rollout(deployment), str(deployment.get("name"))
+        line = Text(plain(name), "bold").append("  ").append_text(status_badge(deployment.get("status"), screen))
+        if rollout:
+            line.append("  ").append_text(health_badge(healths.get(name), screen))
+        lines.append(line)
+        versions = f"{plain(deployment.get('baseline'))}"
+        if rollout:
+            versions += f" / {plain(rollout.get('canary'))}"
+        lines.append(Text(f"  {versions}  {_shares(rollout)}", "dim"))
+    return Group(*lines)
 
 
-def _traffic(rollout: dict[str, Any] | None, screen: Screen) -> Text:
-    share = number(rollout.get("weight")) if rollout else 0.0
-    if share is None:
-        return Text("-", "dim")
-    shares = Text(f"{100 - share:g} % / {share:g} %" if rollout else "100 %")
-    if screen.narrow:
-        return shares
-    return split_bar(share, SMALL_BAR_WIDTH, screen).append("  ").append_text(shares)
+def _share(rollout: dict[str, Any] | None) -> float:
+    return (number(rollout.get("weight")) or 0.0) if rollout else 0.0
 
 
-def _title(deployment: Mapping[str, Any], screen: Screen) -> Text:
+def _shares(rollout: dict[str, Any] | None) -> str:
+    share = _share(rollout)
+    return f"{100 - share:g} % / {share:g} %" if rollout else "100 %"
+
+
+def _title(deployment: Document, screen: Screen) -> Text:
     title = Text(plain(deployment.get("name")), "bold").append("  ")
     title.append_text(status_badge(deployment.get("status"), screen))
     rest = (
@@ -79,9 +102,9 @@ def _title(deployment: Mapping[str, Any], screen: Screen) -> Text:
     return title.append("  " + screen.glyph(" \N{MIDDLE DOT} ", ", ").join(rest), "dim")
 
 
-def _split(deployment: Mapping[str, Any], screen: Screen) -> RenderableType:
+def _split(deployment: Document, screen: Screen) -> RenderableType:
     rollout = active_rollout(deployment)
-    share = (number(rollout.get("weight")) or 0.0) if rollout else 0.0
+    share = _share(rollout)
     width = max(10, min(BAR_WIDTH, screen.width - 4))
     grid = Table.grid(padding=(0, 0, 0, 2))
     grid.add_column(width=width)
@@ -97,16 +120,16 @@ def _legend(role: str, version: object, share: float, style: str) -> Text:
     return line.append(plain(version), "bold")
 
 
-def _facts(deployment: Mapping[str, Any], screen: Screen) -> RenderableType:
+def _facts(deployment: Document, screen: Screen) -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
     for name, fact in (
         ("  rollout", _rollout(deployment.get("rollout"), screen)),
         ("  settings", _settings(deployment.get("settings"))),
-        ("  policy", policy_words((deployment.get("settings") or {}).get("policy"))),
-        ("  previous", ", ".join(plain(ref) for ref in reversed(deployment.get("previous") or []))),
-        ("  possible", ", ".join(plain(verb) for verb in deployment.get("possible") or [])),
+        ("  policy", policy_words(mapped(deployment.get("settings")).get("policy"))),
+        ("  previous", ", ".join(plain(ref) for ref in reversed(listed(deployment.get("previous"))))),
+        ("  possible", ", ".join(plain(verb) for verb in listed(deployment.get("possible")))),
     ):
         if fact:
             grid.add_row(name, fact)
@@ -128,9 +151,7 @@ def _rollout(rollout: object, screen: Screen) -> str:
 def _settings(settings: object) -> str:
     if not isinstance(settings, dict):
         return ""
-    words = [
-        on if settings[name] else off for name, (on, off) in _SWITCHES.items() if name in settings
-    ]
+    words = [on if settings[name] else off for name, (on, off) in _SWITCHES.items() if name in settings]
     if number(settings.get("promote_from_weight")):
         words.append(f"promotion from {weight(settings['promote_from_weight'])}")
     # What a newer server knows besides is shown as it is.
@@ -143,11 +164,11 @@ def policy_words(policy: object) -> str:
     """Say in a line what a policy allows."""
     if not isinstance(policy, dict):
         return ""
-    defaults = {field: None for field in Settings().policy.__dataclass_fields__}
-    if not set(defaults) <= set(policy):
+    if not {field.name for field in fields(ThresholdPolicy)} <= set(policy):
         return pairs(policy)
+    points = (number(policy["error_delta"]) or 0.0) * 100
     return (
-        f"{plain(policy['name'])}: at most {rate(policy['error_delta'])} more errors and "
-        f"{number(policy['p95_delta_ms']) or 0:g} ms more p95, {plain(policy['min_requests'])} requests "
-        f"to promote, over {seconds(policy['window_s'])} every {seconds(policy['interval_s'])}"
+        f"{plain(policy['name'])}: at most {points:g} points more errors and "
+        f"{number(policy['p95_delta_ms']) or 0:g} ms slower; judged over {seconds(policy['window_s'])}, "
+        f"every {seconds(policy['interval_s'])}; promoted from {count(policy['min_requests'])} requests"
     )

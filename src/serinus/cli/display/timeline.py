@@ -8,13 +8,15 @@ from rich.text import Text
 
 from serinus.cli.display.badges import event_badge
 from serinus.cli.display.screen import Screen
-from serinus.cli.display.words import MISSING, ago, clock, plain, scalar, weight
+from serinus.cli.display.words import MISSING, ago, clock, plain, rows, scalar, weight
+from serinus.core.events import EventKind
 
 Data = Mapping[str, Any]
 
 
-def timeline(events: list[dict[str, Any]], screen: Screen) -> RenderableType:
-    """Show events in the order given."""
+def timeline(document: Data, screen: Screen) -> RenderableType:
+    """Show the document's events in their order."""
+    events = rows(document, "events")
     if not events:
         return Text("No such events.")
     zone = screen.now.astimezone().tzname() or "local"
@@ -42,12 +44,18 @@ def _what(event: Mapping[str, Any]) -> str:
 
 
 def _said_by(kind: str, data: Data) -> str:
-    say = _SAYINGS.get(kind)
+    if kind in _REASON_SAYS_IT:
+        return ""
+    say = _SAYINGS.get(kind, _all_of)
     try:
-        return say(data) if say else ""
+        return say(data)
     except (KeyError, TypeError, AttributeError):
         # A newer server words this event otherwise.
-        return ", ".join(f"{plain(name)} {scalar(value)}" for name, value in data.items())
+        return _all_of(data)
+
+
+def _all_of(data: Data) -> str:
+    return ", ".join(f"{plain(name)} {scalar(value)}" for name, value in data.items())
 
 
 def _moved(data: Data) -> str:
@@ -72,11 +80,17 @@ def _created(data: Data) -> str:
 
 def _configured(data: Data) -> str:
     changes = [
-        f"{plain(name)} {scalar(change['from'])} to {scalar(change['to'])}"
-        for name, change in data["changes"].items()
+        f"{plain(name)} {scalar(change['from'])} to {scalar(change['to'])}" for name, change in data["changes"].items()
     ]
     return ", ".join(changes) or MISSING
 
+
+_REASON_SAYS_IT = frozenset(
+    kind
+    for kind in EventKind
+    if kind.startswith(("health_check_", "auto_")) or kind.endswith("_recommended") or kind is EventKind.CANARY_REFUSED
+)
+"""Their data is the evidence in full; `-o json` shows it."""
 
 _SAYINGS: dict[str, Callable[[Data], str]] = {
     "deployment_created": _created,

@@ -1,9 +1,13 @@
 """Facts as words: shares, times, sizes. Whatever a newer server may send becomes some text, never an error."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
 MISSING = "-"
+SMALL_RATE = 0.001
+"""Below this a rate is written with two significant digits."""
+THOUSAND = 1000
 
 
 def plain(value: object) -> str:
@@ -13,9 +17,29 @@ def plain(value: object) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
 
 
+def mapped(value: object) -> dict[str, Any]:
+    """Read a JSON object; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def listed(value: object) -> list[Any]:
+    """Read a JSON array; an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def rows(document: object, name: str) -> list[dict[str, Any]]:
+    """Read an array of objects from a document."""
+    return [row for row in listed(mapped(document).get(name)) if isinstance(row, dict)]
+
+
 def number(value: object) -> float | None:
     """Read a JSON number; None for anything else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def count(value: object) -> str:
@@ -35,7 +59,7 @@ def rate(value: object) -> str:
     n = number(value)
     if n is None:
         return MISSING
-    return f"{n * 100:.1f} %" if n == 0 or abs(n) >= 0.001 else f"{n * 100:.2g} %"
+    return f"{n * 100:.1f} %" if n == 0 or abs(n) >= SMALL_RATE else f"{n * 100:.2g} %"
 
 
 def milliseconds(value: object) -> str:
@@ -43,7 +67,7 @@ def milliseconds(value: object) -> str:
     n = number(value)
     if n is None:
         return MISSING
-    return f"{n:.0f} ms" if abs(n) >= 1000 else f"{n:.1f} ms"
+    return f"{n:.0f} ms" if abs(n) >= THOUSAND else f"{n:.1f} ms"
 
 
 def seconds(value: object) -> str:
@@ -63,9 +87,9 @@ def size(value: object) -> str:
     if n is None:
         return MISSING
     for unit in ("B", "kB", "MB"):
-        if n < 1000:
+        if n < THOUSAND:
             return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
-        n /= 1000
+        n /= THOUSAND
     return f"{n:.1f} GB"
 
 
@@ -91,7 +115,7 @@ def ago(value: object, now: datetime) -> str:
     for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if passed >= length:
             return f"{passed // length:.0f} {unit} ago"
-    return f"{passed:.0f} s ago"
+    return f"{passed // 1:.0f} s ago"
 
 
 def clock(value: object) -> str:

@@ -87,9 +87,7 @@ def _deployments() -> None:
         sa.Column("ended_at", _INSTANT, nullable=True),
         sa.Column("reason", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_rollouts"),
-        sa.ForeignKeyConstraint(
-            ["deployment"], ["deployments.name"], name="fk_rollouts_deployment_deployments"
-        ),
+        sa.ForeignKeyConstraint(["deployment"], ["deployments.name"], name="fk_rollouts_deployment_deployments"),
         sa.UniqueConstraint("deployment", "number", name="uq_rollouts_deployment_number"),
     )
 
@@ -134,7 +132,7 @@ def _health_snapshots() -> None:
         sa.Column("deployment", sa.Text, nullable=False),
         sa.Column("rollout", sa.Text, nullable=False),
         sa.Column("at", _INSTANT, nullable=False),
-        sa.Column("verdict", sa.Text, nullable=False),
+        sa.Column("verdict", sa.Text, nullable=True),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("action", sa.Text, nullable=False),
         sa.Column("evidence", sa.Text, nullable=False),
@@ -182,8 +180,7 @@ def _freeze_on_sqlite(table: str, message: str) -> None:
 def _freeze_on_postgresql(table: str, message: str) -> None:
     function = f"{table}_refuse_change"
     op.execute(
-        f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
-        f"AS $$ BEGIN RAISE EXCEPTION '{message}'; END $$"
+        f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{message}'; END $$"
     )
     for name, operations, each in (
         ("no_change", "UPDATE OR DELETE", "ROW"),

@@ -1,0 +1,101 @@
+"""Commands that make and configure deployments."""
+
+from typing import Annotated
+
+import typer
+
+from serinus.cli import switches
+from serinus.cli.session import DeploymentName, Output, Reason, Url, connected
+from serinus.core.errors import InvalidInput
+from serinus.core.names import VersionRef
+
+
+def deploy(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name that callers will use.")],
+    version: Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="The version to serve.")],
+    *,
+    sticky: switches.Sticky = None,
+    allow_forced: switches.AllowForced = None,
+    failover: switches.Failover = None,
+    auto_rollback: switches.AutoRollback = None,
+    auto_promote: switches.AutoPromote = None,
+    dry_run: switches.DryRun = None,
+    promote_from_weight: switches.PromoteFromWeight = None,
+    error_delta: switches.ErrorDelta = None,
+    p95_delta_ms: switches.P95Delta = None,
+    min_requests: switches.MinRequests = None,
+    window: switches.Window = None,
+    interval: switches.Interval = None,
+    reason: Reason = None,
+    output: Output = None,
+    url: Url = None,
+) -> None:
+    """Serve a model version under a name of its own.
+
+    Example: canary deploy heart-prod heart@1 --sticky
+    """
+    settings = switches.settings_of(
+        sticky=sticky,
+        allow_forced=allow_forced,
+        failover=failover,
+        auto_rollback=auto_rollback,
+        auto_promote=auto_promote,
+        dry_run=dry_run,
+        promote_from_weight=promote_from_weight,
+        error_delta=error_delta,
+        p95_delta_ms=p95_delta_ms,
+        min_requests=min_requests,
+        window=window,
+        interval=interval,
+    )
+    baseline = VersionRef.parse(version)
+    with connected(ctx, url, output) as session:
+        session.show_deployment(session.client.deploy(name, baseline, settings, reason=reason))
+        session.hint(f"Next: canary predict {name} JSON, or canary start {name} VERSION --weight 20")
+
+
+def configure(
+    ctx: typer.Context,
+    deployment: DeploymentName,
+    *,
+    sticky: switches.Sticky = None,
+    allow_forced: switches.AllowForced = None,
+    failover: switches.Failover = None,
+    auto_rollback: switches.AutoRollback = None,
+    auto_promote: switches.AutoPromote = None,
+    dry_run: switches.DryRun = None,
+    promote_from_weight: switches.PromoteFromWeight = None,
+    error_delta: switches.ErrorDelta = None,
+    p95_delta_ms: switches.P95Delta = None,
+    min_requests: switches.MinRequests = None,
+    window: switches.Window = None,
+    interval: switches.Interval = None,
+    reason: Reason = None,
+    output: Output = None,
+    url: Url = None,
+) -> None:
+    """Change the settings of a deployment; what is not given stays.
+
+    Example: canary configure heart-prod --no-auto-promote --error-delta 2%
+    """
+    settings = switches.settings_of(
+        sticky=sticky,
+        allow_forced=allow_forced,
+        failover=failover,
+        auto_rollback=auto_rollback,
+        auto_promote=auto_promote,
+        dry_run=dry_run,
+        promote_from_weight=promote_from_weight,
+        error_delta=error_delta,
+        p95_delta_ms=p95_delta_ms,
+        min_requests=min_requests,
+        window=window,
+        interval=interval,
+    )
+    if not settings:
+        raise InvalidInput(
+            "There is nothing to change.", remedy="Give a setting; `canary configure --help` lists them."
+        )
+    with connected(ctx, url, output) as session:
+        session.show_deployment(session.client.configure(deployment, settings, reason=reason))

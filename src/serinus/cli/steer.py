@@ -1,0 +1,216 @@
+"""Commands that steer a rollout: start, traffic, pause, resume, promote, rollback, undo.
+
+What raises exposure asks first; what lowers it never waits.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from serinus.cli import values
+from serinus.cli.exits import ExitCode
+from serinus.cli.messages import can_ask, confirm
+from serinus.cli.session import DeploymentName, Output, Reason, Session, Url, Yes, connected
+
+ASK_ABOVE = 50.0
+"""Raising the canary's share beyond this, in percent, asks first: most callers would get the canary."""
+
+
+def start(
+    ctx: typer.Context,
+    deployment: DeploymentName,
+    version: Annotated[
+        str,
+        typer.Argument(metavar="VERSION", help="The canary: a number of the baseline's model, or MODEL@VERSION."),
+    ],
+    weight: Annotated[str, typer.Option("--weight", "-w", metavar="PERCENT", help="Its share of the traffic.")] = "20",
+    reason: Reason = None,
+    output: Output = None,
+    url: Url = None,
+) -> None:
+    """Start a canary: give a new version a share of the traffic.
+
+    Example: canary start heart-prod 2 --weight 20
+    """
+    model, number = values.canary_version(version)
+    share = values.percent(weight)
+    with connected(ctx, url, output) as session:
+        session.show_deployment(session.client.start(deployment, number, share, model=model, reason=reason))
+        session.hint(f"Next: canary status {deployment} --watch")
+
+
+def traffic(
+    ctx: typer.Context,
+    deployment: DeploymentName,
+    weight: Annotated[
+        str, typer.Argument(metavar="WEIGHT", help="The canary's new share in percent, or a change: +10, -10.")
+    ],
+    reason: Reason = None,
+    yes: Yes = False,
+    output: Output = None,
+    url: Url = None,
+) -> None:
+    """Change the canary's share of the traffic.
+
+    The very next request is routed by it. Raising it above 50 % asks first. Lowering it never does.
+
+    Example: canary traffic heart-prod +10
+    """
+    change = weight.strip().startswith(("+", "-"))
+    share = values.percent(weight)
+    with connected(ctx, url, output) as session:
+        generation = None
+        if change or share > ASK_ABOVE:
+            state = session.client.deployment(deployment)
+            now = _weight_of(state)
+            if change:
+                share, generation = min(100.0, max(0.0, (now or 0.0) + share)), state.get("generation")
+            if now is not None and share > max(now, ASK_ABOVE):
+                canary = f"{_canary_of(state)} gets {share:g} % of the traffic of {deployment}"
+                _confirmed(f"{canary}, up from {now:g} %.", yes=yes)
+                generation = state.get("generation")
+        session.show_deployment(
+            session.client.set_weight(deployment, share, reason=reason, expected_generation=generation)
+        )
+
+
+def pause(
+    ctx: typer.Context,
+    deployment: DeploymentName,
+    reason: Reason = None,
+    output: Output = None,
+    url: Url = None,
+) -> None:
+    """Hold a rollout: no promotion and no greater share until it is resumed.
+
+    Example: canary pause heart-prod --reason "over the weekend"
+    """
+    with connected(ctx, url, output) as session:
+        session.show_deployment(session.client.pause(deployment, reason=reason))
+
+
+def resume(
+    ctx: typer.Context,
+    deployment: DeploymentName,
+    reason: Reason = None,
+    output: Output = None,
+    url: Url = None,
+) -> None:
+    """Let a paused rollout go on.
+
+    Example: canary resume heart-prod
+    """
+    with connected(ctx, url, output) as session:
+        session.show_deployment(session.client.resume(deployment, reason=reason))
+
+
+def promote(
+    ctx: typer.Context,
+    deployment: DeploymentName,
+    reason: Reason = None,
+    yes: Yes = False,
+    output: Output = None,
+    url: Url = None,
+) -> None:
+    """Make the canary the baseline, with all the traffic.
+
+    Asks first, unless --yes is given.
+
+    Example: canary promote heart-prod --yes --reason "better for a week"
+    """
+    with connected(ctx, url, output) as session:
+        generation = _agreed(session, deployment, yes=yes, consequence=_promotion)
+        session.show_deployment(session.client.promote(deployment, reason=reason, expected_generation=generation))
+
+
+def rollback(
+    ctx: typer.Context,
+    deployment: DeploymentName,
+    reason: Reason = None,
+    yes: Annotated[  # noqa: ARG001  # so that a script can give it to every command
+        bool, typer.Option("--yes", "-y", help="Changes nothing: it never asks.")
+    ] = False,
+    output: Output = None,
+    url: Url = None,
+) -> None:
+    """Take the canary out: all the traffic to the baseline, at once.
+
+    It never asks: lowering exposure does not wait.
+
+    Example: canary rollback heart-prod --reason "complaints from support"
+    """
+    with connected(ctx, url, output) as session:
+        session.show_deployment(session.client.rollback(deployment, reason=reason))
+
+
+def undo(
+    ctx: typer.Context,
+    deployment: DeploymentName,
+    reason: Reason = None,
+    yes: Yes = False,
+    output: Output = None,
+    url: Url = None,
+) -> None:
+    """Undo the last promotion: the baseline before it serves again.
+
+    Asks first, unless --yes is given.
+
+    Example: canary undo heart-prod --yes
+    """
+    with connected(ctx, url, output) as session:
+        generation = _agreed(session, deployment, yes=yes, consequence=_undoing)
+        session.show_deployment(session.client.undo(deployment, reason=reason, expected_generation=generation))
+
+
+def _agreed(
+    session: Session, deployment: str, *, yes: bool, consequence: Callable[[dict[str, Any]], str]
+) -> int | None:
+    """Ask, naming what will happen; give the generation that the answer holds for."""
+    if yes:
+        return None
+    if not can_ask():
+        _confirmed("", yes=False)
+    state = session.client.deployment(deployment)
+    what = consequence(state)
+    # Where the state does not allow it there is nothing to confirm, and the server says why.
+    if what:
+        _confirmed(what, yes=False)
+    generation = state.get("generation")
+    return generation if isinstance(generation, int) else None
+
+
+def _confirmed(consequence: str, *, yes: bool) -> None:
+    if not confirm(consequence, yes=yes):
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+def _promotion(state: dict[str, Any]) -> str:
+    if _weight_of(state) is None:
+        return ""
+    return (
+        f"{_canary_of(state)} becomes the baseline of {state.get('name')} and gets all the traffic; "
+        f"{state.get('baseline')} is replaced."
+    )
+
+
+def _undoing(state: dict[str, Any]) -> str:
+    previous = state.get("previous") or []
+    if not previous:
+        return ""
+    return (
+        f"{previous[-1]} becomes the baseline of {state.get('name')} again and gets all the traffic; "
+        f"{state.get('baseline')} is replaced."
+    )
+
+
+def _canary_of(state: dict[str, Any]) -> str:
+    return str((state.get("rollout") or {}).get("canary"))
+
+
+def _weight_of(state: dict[str, Any]) -> float | None:
+    rollout = state.get("rollout")
+    if state.get("status") == "stable" or not isinstance(rollout, dict):
+        return None
+    weight = rollout.get("weight")
+    return float(weight) if isinstance(weight, int | float) else None

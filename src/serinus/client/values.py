@@ -1,0 +1,35 @@
+"""Python values as JSON values: what numpy and pandas give becomes what the API takes."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from serinus.core.errors import InvalidInput
+
+
+def json_values(values: Mapping[str, object], field: str, *, missing: bool = False) -> dict[str, Any]:
+    """Give a mapping as JSON values.
+
+    Args:
+        values: by name; numpy scalars and arrays are taken for the numbers they hold.
+        field: what the mapping is called, for errors.
+        missing: NaN is how pandas writes a missing value, and becomes null. Elsewhere it is an error.
+
+    Raises:
+        InvalidInput: NaN or infinity, which JSON cannot say.
+    """
+    return {str(name): _json_value(value, f"{field}.{name}", missing=missing) for name, value in values.items()}
+
+
+def _json_value(value: Any, field: str, *, missing: bool) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return json_values(value, field, missing=missing)
+    if isinstance(value, list | tuple):
+        return [_json_value(each, f"{field}.{index}", missing=missing) for index, each in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        if missing and math.isnan(value):
+            return None
+        raise InvalidInput(f"{field} is {value}.", field=field, remedy="Give a finite number.")
+    return value

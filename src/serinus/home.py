@@ -1,0 +1,90 @@
+"""The home folder of an embedded server: one process at a time, and a key of its own."""
+
+import fcntl
+import json
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from serinus.core.errors import InvalidInput, Unavailable
+
+
+class Home:
+    """Holds a folder for one server process; used as a context manager.
+
+    The embedded board lives in one process, so two servers on one home would route by two truths: the second is refused.
+    The lock is the operating system's (flock) and goes with the process, however it ends.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        """Take the folder, making it if needed; Unavailable if another server has it, or it cannot be written."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(self.folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as trouble:
+            raise Unavailable(
+                f"The home folder {self.folder} cannot be used: {trouble.strerror}.",
+                field="SERINUS_HOME",
+                remedy="Set SERINUS_HOME to a folder that this user can write to.",
+            ) from trouble
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise Unavailable(
+                f"Another server is running on the home folder {self.folder}{self._where()}.",
+                field="SERINUS_HOME",
+                remedy="Use that one, stop it first, or set SERINUS_HOME to another folder.",
+            ) from None
+        self._lock = lock
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the folder back."""
+        (self.folder / "server.json").unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def announce(self, url: str) -> None:
+        """Say in ``server.json`` where the server listens."""
+        self._write("server.json", json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+
+    def hash_key(self) -> bytes:
+        """Give the folder's own key for hashing inputs, made at the first start."""
+        path = self.folder / "hash.key"
+        if not path.exists():
+            self._write("hash.key", secrets.token_hex(32) + "\n")
+        key = path.read_text().strip()
+        if len(key) < 32:
+            raise InvalidInput(
+                f"The hash key in {path} is damaged: it has {len(key)} characters.",
+                field=str(path),
+                remedy="Restore it from a backup, or delete it: a new key is made, and old hashes match no new ones.",
+            )
+        return key.encode()
+
+    def _write(self, name: str, text: str) -> None:
+        """Write a file that only its owner can read: whole or not at all."""
+        fresh = self.folder / f"{name}.new"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self.folder / name)
+
+    def _where(self) -> str:
+        try:
+            announced = json.loads((self.folder / "server.json").read_text())
+        except (OSError, ValueError):
+            return ""
+        return f", at {announced.get('url')} (process {announced.get('pid')})"

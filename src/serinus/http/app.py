@@ -1,0 +1,111 @@
+"""The whole HTTP application: who may speak to it, what it answers, and the life of the system behind it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from serinus import __version__
+from serinus.assembly import System, logger
+from serinus.core.errors import SerinusError
+from serinus.http import control, operations, problems
+from serinus.http.guard import LoopbackGuard
+from serinus.http.openapi import PROBLEM, predict_path
+from serinus.http.predict import Application, PredictRoute
+from serinus.settings import ServerSettings
+
+DESCRIPTION = """Safe, automatic releases of model versions: a canary gets a share of live traffic, is compared with
+the baseline without pause, and is promoted or rolled back by the evidence.
+
+Errors are RFC 9457 problem documents with a stable `code`; a command that does not fit the present state is a 409 that
+names the state and what is possible in it. Commands accept `expected_generation`."""
+
+
+def application(
+    settings: ServerSettings, system: Callable[[], AbstractAsyncContextManager[System]], *, loopback_only: bool
+) -> Application:
+    """Make the ASGI application; ``system`` is entered when the server starts and left when it has drained."""
+    running: list[System] = []
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with system() as made:
+            app.state.system = made
+            running.append(made)
+            yield
+
+    app = FastAPI(
+        title="Serinus",
+        version=__version__,
+        summary="Canary releases of machine-learning models, decided by evidence",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        responses={"4XX": PROBLEM, "5XX": PROBLEM},
+    )
+    app.include_router(operations.router)
+    app.include_router(control.models)
+    app.include_router(control.deployments)
+    app.add_exception_handler(SerinusError, _on_serinus_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_unexpected)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    route = PredictRoute(app, lambda: running[0].gateway if running else None, settings.max_request_bytes)
+    return LoopbackGuard(route) if loopback_only else route
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+        )
+        schema["paths"]["/predict/{deployment}"] = predict_path()
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _answer(error: SerinusError, request: Request) -> Response:
+    return Response(
+        problems.encoded(error, request.url.path),
+        problems.status_of(error),
+        problems.headers(error),
+        problems.MEDIA_TYPE,
+    )
+
+
+async def _on_serinus_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, SerinusError):
+        raise error
+    return _answer(error, request)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    return _answer(problems.of_validation(error.errors()), request)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    reason = problems.OfStatus(
+        error.status_code, HTTPStatus(error.status_code).phrase, request.method, request.url.path
+    )
+    answer = _answer(reason, request)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    logger.error("unexpected error", path=request.url.path, exc_info=error)
+    return _answer(SerinusError("Something went wrong that should not; the server's log has the details."), request)

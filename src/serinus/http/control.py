@@ -1,0 +1,239 @@
+"""The control plane's routes: models, deployments, commands, timeline."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+
+from serinus.assembly import System
+from serinus.core.commands import (
+    Command,
+    Configure,
+    Create,
+    Pause,
+    Promote,
+    Resume,
+    Rollback,
+    SetWeight,
+    StartCanary,
+    Undo,
+)
+from serinus.core.errors import InvalidInput
+from serinus.core.events import EventKind
+from serinus.core.evidence import merged
+from serinus.core.ledger import outside
+from serinus.core.names import VersionRef
+from serinus.core.policy import Settings
+from serinus.core.records import Lineage
+from serinus.core.signature import Signature
+from serinus.http import documents, schemas
+from serinus.http.documents import Document
+from serinus.http.problems import TooLarge
+
+Name = Annotated[str, Path(description="The deployment's name", examples=["heart-prod"], max_length=63)]
+Model = Annotated[str, Path(description="The model's name", examples=["heart"], max_length=63)]
+
+
+def the_system(request: Request) -> System:
+    """Give the running system to a route."""
+    system: System = request.app.state.system
+    return system
+
+
+def the_actor(
+    actor: Annotated[
+        str,
+        Header(alias="X-Serinus-Actor", max_length=100, description="Who asks, for the timeline", examples=["ada"]),
+    ] = "api",
+) -> str:
+    """Say who asks."""
+    return actor.strip() or "api"
+
+
+In = Annotated[System, Depends(the_system)]
+Actor = Annotated[str, Depends(the_actor)]
+
+models = APIRouter(tags=["models"])
+deployments = APIRouter(prefix="/deployments", tags=["deployments"])
+
+
+@models.put("/artifacts/{digest}", status_code=201, summary="Upload a model file")
+async def upload_artifact(
+    system: In,
+    digest: Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$", description="sha256:<hex of the bytes>")],
+    request: Request,
+    response: Response,
+) -> Document:
+    """Keep a model file under its own digest; sending it again changes nothing (200)."""
+    limit = system.settings.max_artifact_bytes
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > limit:
+            raise TooLarge(
+                f"The artifact is larger than {limit} bytes.",
+                field="body",
+                remedy="SERINUS_MAX_ARTIFACT_BYTES sets the limit.",
+            )
+    if not await system.registry.upload(digest, bytes(data)):
+        response.status_code = 200
+    return {"digest": digest, "size": len(data)}
+
+
+@models.get("/models", summary="List the models")
+async def list_models(system: In) -> Document:
+    """List the models by name."""
+    return {"models": [documents.of_summary(model) for model in await system.registry.models()]}
+
+
+@models.get("/models/{model}/versions", summary="List a model's versions")
+async def list_versions(system: In, model: Model) -> Document:
+    """List a model's versions, oldest first."""
+    return {"versions": [documents.of_version(each) for each in await system.registry.versions(model)]}
+
+
+@models.get("/models/{model}/versions/{version}", summary="Look at a version")
+async def get_version(system: In, model: Model, version: Annotated[int, Path(ge=1, le=2**31)]) -> Document:
+    """Give one version with its signature, metrics and lineage."""
+    return documents.of_version(await system.registry.version(VersionRef(model, version)))
+
+
+@models.post("/models/{model}/versions", status_code=201, summary="Register a version")
+async def register_version(system: In, actor: Actor, model: Model, body: schemas.VersionIn) -> Document:
+    """Register an uploaded artifact as the model's next version; versions never change afterwards."""
+    version = await system.registry.register_uploaded(
+        model,
+        body.artifact.digest,
+        body.artifact.format,
+        Signature.decoded(body.signature),
+        examples=body.examples,
+        metrics=body.metrics,
+        parameters=body.parameters,
+        tags=body.tags,
+        description=body.description,
+        lineage=Lineage(**body.lineage.model_dump()),
+        created_by=actor,
+    )
+    return documents.of_version(version)
+
+
+@deployments.get("", summary="List the deployments")
+async def list_deployments(system: In) -> Document:
+    """List the deployments by name."""
+    return {"deployments": [documents.of_deployment(state) for state in await system.store.deployments()]}
+
+
+@deployments.post("", status_code=201, summary="Deploy a baseline")
+async def create(system: In, actor: Actor, body: schemas.DeploymentIn) -> Document:
+    """Serve a version under a new name; it has been loaded and has answered its examples when this returns."""
+    command = Create(
+        name=body.name,
+        baseline=VersionRef(body.model, body.version),
+        settings=body.settings.over(Settings()),
+        actor=actor,
+        reason=body.reason,
+    )
+    done = await system.engine.create(command)
+    return documents.of_deployment(done.state, done.unacknowledged)
+
+
+@deployments.get("/{name}", summary="Look at a deployment")
+async def get_deployment(system: In, name: Name) -> Document:
+    """Give a deployment's state."""
+    return documents.of_deployment(await system.engine.deployment(name))
+
+
+@deployments.patch("/{name}", summary="Change a deployment's settings")
+async def configure(system: In, actor: Actor, name: Name, body: schemas.SettingsChange) -> Document:
+    """Change switches or policy; what is left out stays as it is."""
+    state = await system.engine.deployment(name)
+    command = Configure(settings=body.settings.over(state.settings), actor=actor, reason=body.reason)
+    # The new settings rest on the state that was read, so a change in between must not pass unseen.
+    expected = body.expected_generation if body.expected_generation is not None else state.generation
+    return await _execute(system, name, command, expected)
+
+
+@deployments.post("/{name}/canary", status_code=201, summary="Start a canary")
+async def start(system: In, actor: Actor, name: Name, body: schemas.CanaryIn) -> Document:
+    """Load, warm and check a version, then give it its first share of the traffic."""
+    model = body.model if body.model is not None else (await system.engine.deployment(name)).baseline.model
+    command = StartCanary(canary=VersionRef(model, body.version), weight=body.weight, actor=actor, reason=body.reason)
+    return await _execute(system, name, command, body.expected_generation)
+
+
+@deployments.patch("/{name}/traffic", summary="Set the canary's share")
+async def set_weight(system: In, actor: Actor, name: Name, body: schemas.TrafficIn) -> Document:
+    """Give the canary another share; the next request sent after the answer is routed by it."""
+    command = SetWeight(weight=body.weight, actor=actor, reason=body.reason)
+    return await _execute(system, name, command, body.expected_generation)
+
+
+def _simple(verb: str, summary: str, make: Callable[..., Command]) -> None:
+    async def route(system: In, actor: Actor, name: Name, body: schemas.CommandIn | None = None) -> Document:
+        asked = body or schemas.CommandIn()
+        command = make(actor=actor, reason=asked.reason)
+        return await _execute(system, name, command, asked.expected_generation)
+
+    description = (make.__doc__ or "").strip()
+    deployments.post(f"/{{name}}/{verb}", summary=summary, description=description, name=verb)(route)
+
+
+_simple("pause", "Pause the rollout", Pause)
+_simple("resume", "Resume the rollout", Resume)
+_simple("promote", "Make the canary the baseline", Promote)
+_simple("rollback", "End the rollout with all traffic on the baseline", Rollback)
+_simple("undo", "Return to the version before the last promotion", Undo)
+
+
+@deployments.get("/{name}/rollouts", summary="List the rollouts")
+async def list_rollouts(system: In, name: Name, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Document:
+    """List a deployment's rollouts, newest first."""
+    await system.engine.deployment(name)
+    return {"rollouts": [documents.of_rollout(each) for each in await system.store.rollouts(name, limit=limit)]}
+
+
+@deployments.get("/{name}/events", summary="Read the timeline")
+async def list_events(
+    system: In,
+    name: Name,
+    after: Annotated[int, Query(ge=0, description="Id of the last event already seen")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    order: Annotated[str, Query(pattern="^(asc|desc)$")] = "asc",
+    kind: Annotated[list[str] | None, Query(description="Only these kinds")] = None,
+) -> Document:
+    """Page through the append-only timeline; ``next`` is what to pass as ``after``, null at the end."""
+    await system.engine.deployment(name)
+    unknown = sorted(set(kind or ()) - set(EventKind))
+    if unknown:
+        raise InvalidInput(
+            f"There are no events of kind {', '.join(unknown)}.",
+            field="kind",
+            remedy=f"Kinds: {', '.join(EventKind)}.",
+        )
+    events = await system.store.events(
+        name, after=after, limit=limit + 1, newest_first=order == "desc", kinds=kind or ()
+    )
+    page, more = events[:limit], len(events) > limit
+    return {"events": [documents.of_event(each) for each in page], "next": page[-1].id if more else None}
+
+
+@deployments.get("/{name}/health", summary="See the newest verdict")
+async def health(system: In, name: Name) -> Document:
+    """Give the newest health check: verdict, reason and the numbers it rests on."""
+    state = await system.engine.deployment(name)
+    return documents.of_health(state, await system.store.last_snapshot(name))
+
+
+@deployments.get("/{name}/metrics", summary="See what both arms do")
+async def metrics(system: In, name: Name) -> Document:
+    """Give requests, errors and latency of both arms over the active or last rollout."""
+    state = await system.engine.deployment(name)
+    if state.rollout is not None:
+        return documents.of_metrics(state, await system.checker.totals(state.rollout))
+    reports = await system.board.reports(outside(name))
+    return documents.of_metrics(state, merged(report.evidence for report in reports))
+
+
+async def _execute(system: System, name: str, command: Command, expected_generation: int | None) -> Document:
+    done = await system.engine.execute(name, command, expected_generation=expected_generation)
+    return documents.of_deployment(done.state, done.unacknowledged)

@@ -1,0 +1,149 @@
+"""What the control plane gives: values of the core as JSON documents."""
+
+from dataclasses import asdict
+from datetime import datetime
+
+from serinus.core.deployment import Deployment, Rollout
+from serinus.core.evidence import Counts, Evidence, arm, log_quantile
+from serinus.core.judge import ArmReport
+from serinus.core.lifecycle import possible
+from serinus.core.records import HealthSnapshot, ModelSummary, ModelVersion, RecordedEvent
+from serinus.core.routing import Role
+
+Document = dict[str, object]
+
+
+def of_summary(model: ModelSummary) -> Document:
+    """Describe a model."""
+    return {
+        "name": model.name,
+        "versions": model.versions,
+        "latest": str(model.latest),
+        "updated_at": model.updated_at.isoformat(),
+    }
+
+
+def of_version(version: ModelVersion) -> Document:
+    """Describe a model version; its example rows are only counted."""
+    draft = version.draft
+    return {
+        "model": version.ref.model,
+        "version": version.ref.version,
+        "ref": str(version.ref),
+        "digest": draft.digest,
+        "size": draft.size,
+        "format": draft.format,
+        "signature": draft.signature.encoded(),
+        "examples": len(draft.examples),
+        "metrics": dict(draft.metrics),
+        "parameters": dict(draft.parameters),
+        "tags": dict(draft.tags),
+        "description": draft.description,
+        "lineage": asdict(draft.lineage),
+        "created_at": version.created_at.isoformat(),
+        "created_by": draft.created_by,
+    }
+
+
+def of_rollout(rollout: Rollout) -> Document:
+    """Describe a rollout."""
+    return {
+        "id": rollout.id,
+        "canary": str(rollout.canary),
+        "baseline": str(rollout.baseline),
+        "weight": rollout.weight,
+        "phase": rollout.phase.value,
+        "split_version": rollout.split_version,
+        "started_at": rollout.started_at.isoformat(),
+        "ended_at": _time(rollout.ended_at),
+        "reason": rollout.reason,
+    }
+
+
+def of_deployment(state: Deployment, unacknowledged: tuple[str, ...] = ()) -> Document:
+    """Describe a deployment; ``rollout`` is the active one or the last that ended."""
+    return {
+        "name": state.name,
+        "status": state.status,
+        "generation": state.generation,
+        "baseline": str(state.baseline),
+        "previous": [str(ref) for ref in state.previous],
+        "created_at": state.created_at.isoformat(),
+        "settings": asdict(state.settings),
+        "rollout": of_rollout(state.rollout) if state.rollout else None,
+        "possible": list(possible(state)),
+        "unacknowledged": list(unacknowledged),
+    }
+
+
+def of_event(recorded: RecordedEvent) -> Document:
+    """Describe an event."""
+    event = recorded.event
+    return {
+        "id": recorded.id,
+        "at": event.at.isoformat(),
+        "kind": str(event.kind),
+        "actor": event.actor,
+        "reason": event.reason,
+        "rollout": event.rollout or None,
+        "generation": event.generation,
+        "data": dict(event.data),
+    }
+
+
+def of_health(state: Deployment, snapshot: HealthSnapshot | None) -> Document:
+    """Describe the newest verdict on the deployment's active or last rollout."""
+    rollout = state.rollout
+    last = snapshot if snapshot and rollout and snapshot.rollout == rollout.id else None
+    verdict = last.verdict if last else None
+    return {
+        "deployment": state.name,
+        "status": state.status,
+        "rollout": rollout.id if rollout else None,
+        "health": verdict.health.value if verdict else None,
+        "recommendation": verdict.recommendation.value if verdict else None,
+        "reason": last.reason if last else ("no check yet" if state.active else "no canary is running"),
+        "action": last.action if last else "",
+        "checked_at": _time(last.at if last else None),
+        "baseline": _of_report(verdict.baseline) if verdict else None,
+        "canary": _of_report(verdict.canary) if verdict else None,
+        "policy": asdict(verdict.policy if verdict else state.settings.policy),
+    }
+
+
+def of_metrics(state: Deployment, evidence: Evidence) -> Document:
+    """Describe what both arms did in the active or last rollout, or since the start where there was none."""
+    rollout = state.rollout
+    baseline = rollout.baseline if rollout else state.baseline
+    return {
+        "deployment": state.name,
+        "rollout": rollout.id if rollout else None,
+        "since": _time(rollout.started_at if rollout else None),
+        "baseline": _of_counts(str(baseline), arm(evidence, Role.BASELINE)),
+        "canary": _of_counts(str(rollout.canary), arm(evidence, Role.CANARY)) if rollout else None,
+    }
+
+
+def _of_report(report: ArmReport) -> Document:
+    return asdict(report)
+
+
+def _of_counts(version: str, counts: Counts) -> Document:
+    asked = counts.requests
+    return {
+        "version": version,
+        "requests": asked,
+        "model_errors": counts.model_errors,
+        "timeouts": counts.timeouts,
+        "client_errors": counts.client_errors,
+        "platform_errors": counts.platform_errors,
+        "error_rate": counts.error_rate if asked else None,
+        "p50_ms": log_quantile(counts.latency, 0.50),
+        "p95_ms": log_quantile(counts.latency, 0.95),
+        "p99_ms": log_quantile(counts.latency, 0.99),
+        "mean_ms": round(counts.latency_sum_ms / asked, 3) if asked else None,
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

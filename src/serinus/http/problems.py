@@ -1,0 +1,111 @@
+"""Errors as RFC 9457 problem documents, in one place."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from serinus.core import errors
+
+MEDIA_TYPE = "application/problem+json"
+
+_STATUS: tuple[tuple[type[errors.SerinusError], int], ...] = (
+    (errors.InvalidInput, 422),
+    (errors.NotFound, 404),
+    (errors.Conflict, 409),
+    (errors.PlatformError, 503),
+    (errors.ModelTimeout, 504),
+    (errors.ModelError, 500),
+)
+RETRY_AFTER_S = 1
+
+
+class Malformed(errors.SerinusError):
+    """A request that is not what HTTP and JSON ask for."""
+
+    code = "SERINUS-MALFORMED"
+    title = "Malformed request"
+
+
+class TooLarge(errors.SerinusError):
+    """A request body over the limit."""
+
+    code = "SERINUS-TOO-LARGE"
+    title = "Request too large"
+
+
+class Forbidden(errors.SerinusError):
+    """A request from a place that may not make it."""
+
+    code = "SERINUS-FORBIDDEN"
+    title = "Forbidden"
+
+
+class OfStatus(errors.SerinusError):
+    """What the web framework refuses: no such route, no such method."""
+
+    def __init__(self, status: int, phrase: str, method: str, path: str) -> None:
+        super().__init__(f"{phrase}: {method} {path[:200]}.", remedy="GET /openapi.json lists what there is.")
+        self.status = status
+        self.title = phrase
+        self.code = f"SERINUS-HTTP-{status}"
+
+
+_EDGE_STATUS: dict[type[errors.SerinusError], int] = {Malformed: 400, TooLarge: 413, Forbidden: 403}
+
+
+def status_of(error: errors.SerinusError) -> int:
+    """Give the HTTP status of an error."""
+    if isinstance(error, OfStatus):
+        return error.status
+    edge = _EDGE_STATUS.get(type(error))
+    if edge is not None:
+        return edge
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def problem(error: errors.SerinusError, instance: str) -> dict[str, object]:
+    """Give an error as a problem document; ``instance`` is the path that was asked for."""
+    document: dict[str, object] = {
+        "type": f"urn:serinus:error:{error.code.removeprefix('SERINUS-').lower()}",
+        "title": error.title,
+        "status": status_of(error),
+        "detail": error.message,
+        "code": error.code,
+        "instance": instance,
+    }
+    if error.field:
+        document["field"] = error.field
+    if error.remedy:
+        document["remedy"] = error.remedy
+    return {**error.details, **document}
+
+
+def headers(error: errors.SerinusError) -> dict[str, str]:
+    """Give the headers that go with an error."""
+    return {"retry-after": str(RETRY_AFTER_S)} if status_of(error) == 503 else {}
+
+
+def encoded(error: errors.SerinusError, instance: str) -> bytes:
+    """Give the problem document as bytes."""
+    return json.dumps(problem(error, instance), default=str).encode()
+
+
+def of_validation(details: Sequence[Mapping[str, Any]]) -> errors.SerinusError:
+    """Turn a validation failure of the control plane into one error that names the first field."""
+    first = details[0]
+    place = [str(part) for part in first["loc"]]
+    field = ".".join(place[1:]) or place[0]
+    if first["type"] in {"json_invalid", "json_type"}:
+        return Malformed(f"The body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}.", field="body")
+    shown = "" if first["type"] == "missing" else f" It is {_shown(first.get('input'))}."
+    return errors.InvalidInput(
+        f"{field}: {first['msg']}.{shown}",
+        field=field,
+        remedy="See /docs for what this route takes.",
+        errors=[{"field": ".".join(str(part) for part in each["loc"][1:]), "message": each["msg"]} for each in details],
+    )
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

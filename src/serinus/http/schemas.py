@@ -1,0 +1,137 @@
+"""What the control plane takes, as pydantic models with examples; OpenAPI is made from them."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from serinus.core.policy import Settings
+
+Scalar = bool | int | float | str
+Weight = Annotated[float, Field(description="Share of traffic in percent, 0 to 100 in steps of 0.01", examples=[20])]
+Reason = Annotated[str, Field(max_length=1000, description="Why, for the timeline", examples=["weekly model"])]
+Generation = Annotated[
+    int | None, Field(ge=1, description="Refuse with 409 if the deployment is at another generation", examples=[None])
+]
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused, so that a misspelt one is not overlooked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ArtifactIn(Body):
+    """An artifact that was uploaded with PUT /artifacts/{digest}."""
+
+    digest: str = Field(examples=["sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
+    format: str = Field(description="skops, onnx, joblib or pickle", examples=["skops"])
+
+
+class LineageIn(Body):
+    """Where a version comes from."""
+
+    dataset_digest: str = Field(default="", max_length=200, examples=["sha256:…"])
+    run_id: str = Field(default="", max_length=200)
+    git_commit: str = Field(default="", max_length=200)
+    parent: str = Field(default="", max_length=200, description="Another version, as NAME@NUMBER")
+
+
+class VersionIn(Body):
+    """A new version of a model."""
+
+    artifact: ArtifactIn
+    signature: dict[str, object] = Field(
+        description="Features in training order, and the output",
+        examples=[
+            {
+                "features": [{"name": "age", "dtype": "int"}, {"name": "thal", "dtype": "float", "nullable": True}],
+                "output": {"kind": "class", "classes": [0, 1]},
+            }
+        ],
+    )
+    examples: list[list[Scalar | None]] = Field(
+        default_factory=list, description="Rows kept from training, used to warm and check the model"
+    )
+    metrics: dict[str, FiniteFloat] = Field(default_factory=dict, examples=[{"accuracy": 0.85}])
+    parameters: dict[str, object] = Field(default_factory=dict, examples=[{"n_estimators": 100}])
+    tags: dict[str, str] = Field(default_factory=dict, examples=[{"team": "cardio"}])
+    description: str = Field(default="", max_length=10_000)
+    lineage: LineageIn = Field(default_factory=LineageIn)
+
+
+class PolicyIn(Body):
+    """The rule a canary is judged by; what is left out stays as it is (or at the article's values)."""
+
+    name: str | None = Field(default=None, examples=["threshold"])
+    error_delta: float | None = Field(
+        None, description="Difference of error rates; 0.05 is five points", examples=[0.05]
+    )
+    p95_delta_ms: float | None = Field(default=None, examples=[100])
+    min_requests: int | None = Field(default=None, examples=[100])
+    window_s: float | None = Field(default=None, examples=[300])
+    interval_s: float | None = Field(default=None, examples=[30])
+
+
+class SettingsIn(Body):
+    """The switches of a deployment; what is left out stays as it is (or at its default)."""
+
+    sticky: bool | None = Field(default=None, description="Route by entity_id instead of by request")
+    allow_forced: bool | None = Field(default=None, description="Obey the header X-Canary: always | never")
+    failover: bool | None = Field(default=None, description="Answer with the baseline where the canary failed")
+    auto_rollback: bool | None = None
+    auto_promote: bool | None = None
+    dry_run: bool | None = Field(default=None, description="Record verdicts and what would be done, and do nothing")
+    promote_from_weight: float | None = Field(
+        default=None, description="Share from which promotion is automatic, percent"
+    )
+    policy: PolicyIn | None = None
+
+    def over(self, present: Settings) -> Settings:
+        """Give the settings with these on top; InvalidInput names a value that cannot be."""
+        given = self.model_dump(exclude_none=True, exclude={"policy"})
+        rule = self.policy.model_dump(exclude_none=True) if self.policy else {}
+        return replace(present, **given, policy=replace(present.policy, **rule))
+
+
+class DeploymentIn(Body):
+    """A new deployment."""
+
+    name: str = Field(examples=["heart-prod"])
+    model: str = Field(examples=["heart"])
+    version: int = Field(ge=1, examples=[1])
+    settings: SettingsIn = Field(default_factory=SettingsIn)
+    reason: Reason = ""
+
+
+class SettingsChange(Body):
+    """New settings of a deployment."""
+
+    settings: SettingsIn
+    reason: Reason = ""
+    expected_generation: Generation = None
+
+
+class CanaryIn(Body):
+    """A canary to start."""
+
+    version: int = Field(ge=1, examples=[2])
+    model: str | None = Field(default=None, description="Default: the baseline's model")
+    weight: Weight
+    reason: Reason = ""
+    expected_generation: Generation = None
+
+
+class TrafficIn(Body):
+    """The canary's new share."""
+
+    weight: Weight
+    reason: Reason = ""
+    expected_generation: Generation = None
+
+
+class CommandIn(Body):
+    """A command without further parameters."""
+
+    reason: Reason = ""
+    expected_generation: Generation = None

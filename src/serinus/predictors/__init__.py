@@ -1,0 +1,1 @@
+"""Predictors: one model version each, ready to answer."""

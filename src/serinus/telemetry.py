@@ -1,0 +1,134 @@
+"""Prometheus metrics, read from the evidence when they are asked for; nothing is counted twice or on the way."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from serinus.core.evidence import ARTICLE_EDGES_MS, Counts, Evidence, article_buckets
+from serinus.core.ledger import by_version
+from serinus.core.routing import Role
+
+ARM = ["deployment", "model_version", "model_role"]
+_EDGES = [*(f"{edge:g}" for edge in ARTICLE_EDGES_MS), "+Inf"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedArm:
+    """A version in service, with the accuracy it was registered with (None if none was)."""
+
+    deployment: str
+    model_version: str
+    model_role: Role
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What a gateway shows of itself at one moment. ``weights``: percent to the canary, by deployment."""
+
+    evidence: Evidence
+    arms: tuple[ServedArm, ...]
+    weights: Mapping[str, float]
+    failovers: Mapping[str, int]
+    forced: Mapping[str, int]
+    log_pending: int
+    log_written: int
+    log_dropped: int
+
+
+class Telemetry(Collector):
+    """The families of one gateway."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, read: Callable[[], Readings]) -> None:
+        self._read = read
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def exposition(self) -> bytes:
+        """Give all families in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        """Name no families ahead of time: they are read, not declared."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read everything once and yield the families."""
+        readings = self._read()
+        arms = by_version(readings.evidence)
+        for served in readings.arms:
+            arms.setdefault((served.deployment, served.model_version, served.model_role), Counts())
+        yield from _request_families(arms)
+        yield from _rollout_families(readings)
+        yield from _log_families(readings)
+
+
+def _request_families(arms: Mapping[tuple[str, str, Role], Counts]) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "prediction_requests", "Requests by the role first drawn and how they ended.", labels=[*ARM, "status"]
+    )
+    latency = HistogramMetricFamily(
+        "prediction_latency_ms", "Model latency in milliseconds, failures included.", labels=ARM
+    )
+    for labels, counts in sorted(arms.items()):
+        statuses = {
+            "success": counts.requests - counts.failed,
+            "error": counts.model_errors,
+            "timeout": counts.timeouts,
+            "client_error": counts.client_errors,
+            "platform_error": counts.platform_errors,
+        }
+        for status, number in statuses.items():
+            requests.add_metric([*labels, status], number)
+        buckets = list(zip(_EDGES, article_buckets(counts.latency), strict=True))
+        latency.add_metric(list(labels), buckets=buckets, sum_value=counts.latency_sum_ms)
+    yield requests
+    yield latency
+
+
+def _rollout_families(readings: Readings) -> Iterator[Metric]:
+    yield _by_deployment(
+        GaugeMetricFamily("canary_traffic_pct", "Share of traffic for the canary, percent.", labels=["deployment"]),
+        readings.weights,
+    )
+    accuracy = GaugeMetricFamily("model_accuracy", "Accuracy a version was registered with.", labels=ARM)
+    for arm in readings.arms:
+        if arm.accuracy is not None:
+            accuracy.add_metric([arm.deployment, arm.model_version, arm.model_role], arm.accuracy)
+    yield accuracy
+    yield _by_deployment(
+        CounterMetricFamily(
+            "serinus_failovers", "Requests the baseline answered for a failed canary.", labels=["deployment"]
+        ),
+        readings.failovers,
+    )
+    yield _by_deployment(
+        CounterMetricFamily(
+            "serinus_forced_requests", "Requests routed by X-Canary; they are not evidence.", labels=["deployment"]
+        ),
+        readings.forced,
+    )
+
+
+def _log_families(readings: Readings) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "serinus_prediction_log_pending", "Logged predictions not written yet.", readings.log_pending
+    )
+    yield CounterMetricFamily("serinus_prediction_log_written", "Logged predictions written.", readings.log_written)
+    yield CounterMetricFamily(
+        "serinus_prediction_log_dropped", "Logged predictions dropped at the bound.", readings.log_dropped
+    )
+
+
+def _by_deployment(
+    family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[str, float]
+) -> GaugeMetricFamily | CounterMetricFamily:
+    for deployment, value in sorted(values.items()):
+        family.add_metric([deployment], value)
+    return family

@@ -1,0 +1,120 @@
+"""Whatever a newer server may send, it is shown and nothing breaks."""
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console, RenderableType
+
+from serinus.cli.display.answer import answer_view
+from serinus.cli.display.arms import health_view, metrics_view
+from serinus.cli.display.models import models_view, version_view, versions_view
+from serinus.cli.display.release import deployment_view, overview
+from serinus.cli.display.screen import Screen
+from serinus.cli.display.split import split_bar
+from serinus.cli.display.timeline import timeline
+from serinus.cli.display.words import rows
+from serinus.core.events import EventKind
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+View = Callable[[dict[str, Any], Screen], RenderableType]
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=12)
+    | st.sampled_from(["running", "paused", "critical", "heart@1", "2026-11-23T11:59:48+00:00", *EventKind]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+
+ROLLOUT = ["id", "canary", "baseline", "weight", "phase", "started_at", "ended_at", "reason"]
+POLICY = ["name", "error_delta", "p95_delta_ms", "min_requests", "window_s", "interval_s"]
+ARM = ["version", "requests", "errors", "model_errors", "error_rate", "p50_ms", "p95_ms"]
+EVENT = ["id", "at", "kind", "actor", "reason", "data"]
+VERSION = ["ref", "created_at", "metrics", "description", "created_by", "format", "size", "lineage", "examples"]
+
+
+def some(names: list[str], **parts: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Documents with some of these names, each with anything, or with what belongs there."""
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(names, JSON) | {n: JSON | p for n, p in parts.items()})
+
+
+POLICIES = st.fixed_dictionaries(dict.fromkeys(POLICY, JSON)) | some(POLICY)
+SETTINGS = some(["sticky", "failover", "promote_from_weight", "new"], policy=POLICIES)
+DEPLOYMENTS = some(
+    ["name", "status", "generation", "baseline", "previous", "created_at", "possible"],
+    rollout=some(ROLLOUT),
+    settings=SETTINGS,
+)
+DATA = st.dictionaries(st.sampled_from(["from", "to", "canary", "baseline", "weight", "changes", "new"]), JSON)
+FEATURES = some(["features"], output=some(["kind", "classes", "class_names"]))
+VERSIONS = some(VERSION, signature=FEATURES)
+
+VIEWS: dict[str, tuple[View, st.SearchStrategy[dict[str, Any]]]] = {
+    "deployment": (deployment_view, DEPLOYMENTS),
+    "overview": (
+        lambda document, screen: overview(rows(document, "deployments"), {"x": "critical"}, screen),
+        some([], deployments=st.lists(DEPLOYMENTS, max_size=3)),
+    ),
+    "health": (
+        health_view,
+        some(
+            ["status", "health", "recommendation", "reason", "action", "checked_at"],
+            baseline=some(ARM),
+            canary=some(ARM),
+            policy=POLICIES,
+        ),
+    ),
+    "metrics": (metrics_view, some(["deployment", "rollout", "since"], baseline=some(ARM), canary=some(ARM))),
+    "timeline": (timeline, some([], events=st.lists(some(EVENT, data=DATA), max_size=3))),
+    "models": (
+        models_view,
+        some([], models=st.lists(some(["name", "versions", "latest", "updated_at"]), max_size=3)),
+    ),
+    "versions": (versions_view, some([], versions=st.lists(VERSIONS, max_size=3))),
+    "version": (version_view, VERSIONS),
+    "answer": (
+        answer_view,
+        some(["prediction", "prediction_class", "confidence", "model_version", "latency_ms", "failover"]),
+    ),
+}
+
+
+def printed(view: View, document: dict[str, Any], screen: Screen) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=screen.width, markup=False, emoji=False, highlight=False).print(view(document, screen))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@given(data=st.data(), width=st.sampled_from([20, 60, 100]), unicode=st.booleans())
+def test_a_view_shows_whatever_document_it_is_given(name: str, data: st.DataObject, width: int, unicode: bool) -> None:  # noqa: FBT001
+    view, documents = VIEWS[name]
+
+    assert printed(view, data.draw(documents), Screen(width, unicode, NOW))
+
+
+@given(weight=st.floats(0, 100), width=st.integers(2, 60))
+def test_a_share_that_exists_can_be_seen_and_the_bar_keeps_its_length(weight: float, width: int) -> None:
+    bar = split_bar(weight, width, Screen(100, unicode=False, now=NOW)).plain
+
+    assert len(bar) == width
+    assert ("-" in bar) == (weight > 0)
+    assert ("=" in bar) == (weight < 100)
+
+
+@pytest.mark.parametrize("kind", EventKind)
+def test_every_kind_of_event_has_a_word_of_its_own(kind: EventKind) -> None:
+    unknown = printed(timeline, {"events": [{"kind": "unheard_of"}]}, Screen(100, unicode=True, now=NOW))
+    known = printed(timeline, {"events": [{"kind": str(kind)}]}, Screen(100, unicode=True, now=NOW))
+
+    assert "\N{BULLET}" in unknown
+    assert "\N{BULLET}" not in known

@@ -1,0 +1,97 @@
+from hashlib import sha256
+
+import pytest
+
+from serinus.client import calls
+from serinus.client.calls import Call
+from serinus.core.errors import InvalidInput
+from serinus.core.names import VersionRef
+from serinus.core.records import Lineage, Package
+from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
+
+HEART_1 = VersionRef("heart", 1)
+PACKAGE = Package(
+    b"model", "skops", Signature((Feature("age", Dtype.INT),), Output(OutputKind.CLASS, (0, 1))), ((63,), (41,))
+)
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path"),
+    [
+        (calls.server_health(), "GET", "/health"),
+        (calls.models(), "GET", "/models"),
+        (calls.versions("heart"), "GET", "/models/heart/versions"),
+        (calls.version(HEART_1), "GET", "/models/heart/versions/1"),
+        (calls.deployments(), "GET", "/deployments"),
+        (calls.create_deployment("prod", HEART_1, {}), "POST", "/deployments"),
+        (calls.deployment("prod"), "GET", "/deployments/prod"),
+        (calls.configure("prod", {}), "PATCH", "/deployments/prod"),
+        (calls.start("prod", 2, 20), "POST", "/deployments/prod/canary"),
+        (calls.set_weight("prod", 30), "PATCH", "/deployments/prod/traffic"),
+        (calls.command("prod", "promote"), "POST", "/deployments/prod/promote"),
+        (calls.rollouts("prod"), "GET", "/deployments/prod/rollouts"),
+        (calls.events("prod"), "GET", "/deployments/prod/events"),
+        (calls.health("prod"), "GET", "/deployments/prod/health"),
+        (calls.metrics("prod"), "GET", "/deployments/prod/metrics"),
+        (calls.predict("prod", {}), "POST", "/predict/prod"),
+    ],
+    ids=lambda value: value.path if isinstance(value, Call) else None,
+)
+def test_a_call_has_the_method_and_path_of_the_api(call: Call, method: str, path: str) -> None:
+    assert (call.method, call.path) == (method, path)
+
+
+def test_what_is_not_given_is_not_sent() -> None:
+    assert calls.start("prod", 2, 20.0).json == {"version": 2, "weight": 20.0}
+    assert calls.command("prod", "promote").json == {}
+    assert calls.predict("prod", {"age": 63}).json == {"features": {"age": 63}}
+
+
+def test_the_generation_that_a_command_holds_for_is_sent() -> None:
+    assert calls.set_weight("prod", 30.0, reason="more", expected_generation=4).json == {
+        "weight": 30.0,
+        "reason": "more",
+        "expected_generation": 4,
+    }
+
+
+def test_an_artifact_is_sent_to_the_address_of_its_digest() -> None:
+    call = calls.put_artifact(b"model")
+
+    assert call.path == f"/artifacts/sha256:{sha256(b'model').hexdigest()}"
+    assert call.content == b"model"
+
+
+def test_a_version_is_sent_with_all_that_is_known_of_it() -> None:
+    call = calls.create_version(
+        "heart", "sha256:00", PACKAGE, {"metrics": {"accuracy": 0.85}, "lineage": Lineage(run_id="run-7")}
+    )
+
+    assert call.json == {
+        "artifact": {"digest": "sha256:00", "format": "skops"},
+        "signature": PACKAGE.signature.encoded(),
+        "examples": [[63], [41]],
+        "metrics": {"accuracy": 0.85},
+        "parameters": {},
+        "tags": {},
+        "description": "",
+        "lineage": {"dataset_digest": "", "run_id": "run-7", "git_commit": "", "parent": ""},
+    }
+
+
+def test_events_of_several_kinds_are_asked_for_with_one_parameter_each() -> None:
+    call = calls.events("prod", after=7, limit=5, newest_first=True, kinds=["promoted", "rolled_back"])
+
+    assert call.params == (
+        ("limit", "5"),
+        ("order", "desc"),
+        ("after", "7"),
+        ("kind", "promoted"),
+        ("kind", "rolled_back"),
+    )
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "Prod", "a?b"])
+def test_a_name_that_would_make_another_path_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        calls.deployment(name)
