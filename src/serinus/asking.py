@@ -51,8 +51,8 @@ class Outcome:
 async def ask(arm: Arm, spare: Arm | None, row: Row, timeout_s: float, monotonic: Callable[[], float]) -> Outcome:
     """Ask ``arm`` for a row, and ``spare`` (if any) where it fails.
 
-    Both roles have the same time, ``MODEL_SHARE`` of the deadline. A canary that is silent for ``HEDGE_SHARE`` of it may
-    still answer, but from then on the baseline's answer is fetched as well, so that it is there when the deadline comes.
+    Both roles have the same time, ``MODEL_SHARE`` of the deadline. A canary that is silent for ``HEDGE_SHARE`` of it
+    may still answer, but from then on the baseline is asked as well, so that its answer is there at the deadline.
     """
     started = monotonic()
     if spare is None:

@@ -148,7 +148,7 @@ class HealthChecker:
         elif isinstance(decision.command, Promote):
             kind, action = EventKind.AUTO_PROMOTION_TRIGGERED, "promoted"
         else:
-            raise AssertionError(decision.command)
+            raise AssertionError(decision.command)  # noqa: TRY004 - decide gives no other command
         triggered = _event(state, rollout, kind, verdict.reason, now, facts(verdict))
         try:
             await self._engine.execute(

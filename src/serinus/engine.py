@@ -26,6 +26,11 @@ class Done:
     events: tuple[RecordedEvent, ...] = ()
     unacknowledged: tuple[str, ...] = ()
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the owner should know although it did not stop the command."""
+        return tuple(str(each) for recorded in self.events for each in _listed(recorded.event.data.get("warnings")))
+
 
 class DeploymentEngine:
     """The one way in which a deployment changes."""
@@ -150,6 +155,10 @@ class DeploymentEngine:
         await self._board.publish(split_of(new))
         behind = await self._board.unacknowledged(new.name, new.generation, self._acknowledgement_timeout_s)
         return Done(new, tuple(recorded), tuple(behind))
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _check_generation(state: Deployment, expected: int | None) -> None:

@@ -16,7 +16,6 @@ from serinus.core.ledger import Ledger, Tally, outside
 from serinus.core.names import VersionRef
 from serinus.core.records import PredictionRecord
 from serinus.core.routing import Role, Split, assign, forced_role, sticky_point
-from serinus.core.signature import Row
 from serinus.loaded import LoadedModels, cause_of
 from serinus.ports import Board, Clock, EvidenceReport, Store
 from serinus.predictions import Answered, PredictionLog
@@ -65,7 +64,7 @@ class Totals:
 class Gateway:
     """Serves every deployment of the store by the splits on the board."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - named parts, put together in one place
         self,
         name: str,
         boot: str,

@@ -10,12 +10,15 @@ from typing import Self
 
 from serinus.core.errors import InvalidInput, Unavailable
 
+SHORTEST_KEY = 32
+"""Characters of a key that was written whole."""
+
 
 class Home:
     """Holds a folder for one server process; used as a context manager.
 
-    The embedded board lives in one process, so two servers on one home would route by two truths: the second is refused.
-    The lock is the operating system's (flock) and goes with the process, however it ends.
+    The embedded board lives in one process, so two servers on one home would route by two truths: the second is
+    refused. The lock is the operating system's (flock) and goes with the process, however it ends.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,7 +67,7 @@ class Home:
         if not path.exists():
             self._write("hash.key", secrets.token_hex(32) + "\n")
         key = path.read_text().strip()
-        if len(key) < 32:
+        if len(key) < SHORTEST_KEY:
             raise InvalidInput(
                 f"The hash key in {path} is damaged: it has {len(key)} characters.",
                 field=str(path),

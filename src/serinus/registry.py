@@ -37,7 +37,7 @@ class Registry:
             )
         return not known
 
-    async def register(
+    async def register(  # noqa: PLR0913 - what a version may say of itself
         self,
         model: Package,
         name: str,
@@ -65,7 +65,7 @@ class Registry:
             created_by=created_by,
         )
 
-    async def register_uploaded(
+    async def register_uploaded(  # noqa: PLR0913 - likewise
         self,
         name: str,
         digest: str,

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from serinus.core.errors import InvalidInput
 
 PREFIX = "SERINUS_"
+SHORTEST_KEY = 16
 
 
 class ServerSettings(BaseSettings):
@@ -41,7 +42,9 @@ class ServerSettings(BaseSettings):
     )
     max_request_bytes: int = Field(1_048_576, ge=1024, description="Largest prediction request or command, bytes")
     max_artifact_bytes: int = Field(1_073_741_824, ge=1024, description="Largest model file, bytes")
-    allow_pickle: bool = Field(False, description="Load joblib and pickle files, which can run any code as this server")
+    allow_pickle: bool = Field(
+        default=False, description="Load joblib and pickle files, which can run any code as this server"
+    )
     trusted_types: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="Further types, comma-separated, that a skops file may hold"
     )
@@ -55,7 +58,7 @@ class ServerSettings(BaseSettings):
     @field_validator("hash_key")
     @classmethod
     def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value() and len(value.get_secret_value()) < 16:
+        if value.get_secret_value() and len(value.get_secret_value()) < SHORTEST_KEY:
             raise ValueError("it should have 16 characters at least")
         return value
 

@@ -9,7 +9,13 @@ from serinus.core.errors import InvalidInput
 
 
 def test_what_numpy_and_pandas_give_becomes_json() -> None:
-    values = {"a": np.int64(3), "b": np.float32(0.5), "c": np.bool_(True), "d": np.array([1, 2]), "e": {"f": (1, "x")}}
+    values = {
+        "a": np.int64(3),
+        "b": np.float32(0.5),
+        "c": np.array([True])[0],
+        "d": np.array([1, 2]),
+        "e": {"f": (1, "x")},
+    }
 
     assert json.dumps(json_values(values, "parameters")) == (
         '{"a": 3, "b": 0.5, "c": true, "d": [1, 2], "e": {"f": [1, "x"]}}'

@@ -134,7 +134,7 @@ async def create(system: In, actor: Actor, body: schemas.DeploymentIn) -> Docume
         reason=body.reason,
     )
     done = await system.engine.create(command)
-    return documents.of_deployment(done.state, done.unacknowledged)
+    return documents.of_done(done)
 
 
 @deployments.get("/{name}", summary="Look at a deployment")
@@ -236,4 +236,4 @@ async def metrics(system: In, name: Name) -> Document:
 
 async def _execute(system: System, name: str, command: Command, expected_generation: int | None) -> Document:
     done = await system.engine.execute(name, command, expected_generation=expected_generation)
-    return documents.of_deployment(done.state, done.unacknowledged)
+    return documents.of_done(done)

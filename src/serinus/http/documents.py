@@ -9,6 +9,7 @@ from serinus.core.judge import ArmReport
 from serinus.core.lifecycle import possible
 from serinus.core.records import HealthSnapshot, ModelSummary, ModelVersion, RecordedEvent
 from serinus.core.routing import Role
+from serinus.engine import Done
 
 Document = dict[str, object]
 
@@ -60,7 +61,15 @@ def of_rollout(rollout: Rollout) -> Document:
     }
 
 
-def of_deployment(state: Deployment, unacknowledged: tuple[str, ...] = ()) -> Document:
+def of_done(done: Done) -> Document:
+    """Describe a deployment after a command, with what the caller should know of it."""
+    return of_deployment(done.state) | {
+        "warnings": list(done.warnings),
+        "unacknowledged": list(done.unacknowledged),
+    }
+
+
+def of_deployment(state: Deployment) -> Document:
     """Describe a deployment; ``rollout`` is the active one or the last that ended."""
     return {
         "name": state.name,
@@ -72,7 +81,6 @@ def of_deployment(state: Deployment, unacknowledged: tuple[str, ...] = ()) -> Do
         "settings": asdict(state.settings),
         "rollout": of_rollout(state.rollout) if state.rollout else None,
         "possible": list(possible(state)),
-        "unacknowledged": list(unacknowledged),
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from serinus.core import errors
@@ -17,6 +18,7 @@ _STATUS: tuple[tuple[type[errors.SerinusError], int], ...] = (
     (errors.ModelError, 500),
 )
 RETRY_AFTER_S = 1
+LONGEST_SHOWN = 80
 
 
 class Malformed(errors.SerinusError):
@@ -82,7 +84,7 @@ def problem(error: errors.SerinusError, instance: str) -> dict[str, object]:
 
 def headers(error: errors.SerinusError) -> dict[str, str]:
     """Give the headers that go with an error."""
-    return {"retry-after": str(RETRY_AFTER_S)} if status_of(error) == 503 else {}
+    return {"retry-after": str(RETRY_AFTER_S)} if status_of(error) == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
 def encoded(error: errors.SerinusError, instance: str) -> bytes:
@@ -108,4 +110,4 @@ def of_validation(details: Sequence[Mapping[str, Any]]) -> errors.SerinusError:
 
 def _shown(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."

@@ -1,15 +1,18 @@
 """Runs the server: takes the home, listens, drains on SIGTERM."""
 
 import logging
+import signal
 import socket
 import sys
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import structlog
 import uvicorn
 
 from serinus.assembly import assembled, logger
-from serinus.core.errors import InvalidInput, SerinusError, Unavailable
+from serinus.core.errors import InvalidInput, Unavailable
 from serinus.home import Home
 from serinus.http.app import application
 from serinus.http.guard import LOOPBACK
@@ -25,6 +28,8 @@ def run(*, host: str = "127.0.0.1", port: int = 8000, home: Path | None = None, 
         host, port: where to listen; port 0 takes a free one. home: the home folder, before SERINUS_HOME.
         insecure: listen on other addresses than this machine's own although callers need no key.
     """
+    # uvicorn drains on SIGTERM and then raises it once more: by then this server has done its work, and ends well.
+    signal.signal(signal.SIGTERM, _end_well)
     settings = read_settings(home=home)
     _check_host(host, insecure=insecure)
     _log_to_stderr(settings)
@@ -60,6 +65,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self.on_ready()
+
+
+def _end_well(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
 
 
 def _announce(home: Home, url: str) -> None:
@@ -113,8 +122,3 @@ def _log_to_stderr(settings: ServerSettings) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-
-
-def failed_to_start(error: SerinusError) -> str:
-    """Say in a line why the server did not start."""
-    return f"{error.code}: {error}"
