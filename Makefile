@@ -43,7 +43,7 @@ format: $(DEV) ## Format the code and repair what can be repaired
 	$(BIN)/ruff check --fix
 
 bench: $(DEV) ## Measure throughput and latency
-	$(BIN)/python bench/run.py $(ARGS)
+	$(BIN)/python -m bench.run $(ARGS)
 
 serve: $(RUN) ## Run a server here
 	@$(BIN)/canary serve $(ARGS)

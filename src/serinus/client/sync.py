@@ -1,5 +1,6 @@
 """The client for programs that wait for an answer: sends the calls of ``serinus.client.calls`` over HTTP."""
 
+import os
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,7 +28,7 @@ class Client:
     """Speaks to one server; to be closed, or used in a ``with`` block.
 
     Args:
-        base_url: where the server is.
+        base_url: where the server is; by default what SERINUS_URL says, else http://127.0.0.1:8000.
         actor: on whose behalf; it stands in the history of all that is done.
         timeout: seconds to wait for an answer. A command that loads a model takes a while.
 
@@ -36,8 +37,8 @@ class Client:
     the command is refused with ConflictError if somebody else has changed the deployment since then.
     """
 
-    def __init__(self, base_url: str = DEFAULT_URL, *, actor: str = "", timeout: float = 60.0) -> None:
-        self.base_url = _checked_url(base_url)
+    def __init__(self, base_url: str = "", *, actor: str = "", timeout: float = 60.0) -> None:
+        self.base_url = _checked_url(base_url or os.environ.get("SERINUS_URL") or DEFAULT_URL)
         self._timeout = timeout
         self._http = httpx2.Client(
             base_url=self.base_url,

@@ -1,0 +1,5 @@
+"""`python -m serinus` is `canary`."""
+
+from serinus.cli import main
+
+main()
