@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from serinus.core.contract import check_contract
-from serinus.core.errors import ContractBroken, ModelError, NotFound, SerinusError
+from serinus.core.errors import ContractBroken, ModelError, ModelTimeout, NotFound, SerinusError
 from serinus.core.names import VersionRef
+from serinus.core.records import ModelVersion
 from serinus.ports import Artifacts, Predictor, PredictorFactory, Store
 
+LOADING_TIMEOUT_S = 120.0
+"""How long a model may take to come up from its bytes; one that hangs must not hold up its deployment for ever."""
 WARMING_TIMEOUT_S = 30.0
 """How long one example row may take while a model is warmed: a first call may compile or allocate."""
 GRACE_S = 5.0
@@ -17,13 +20,27 @@ GRACE_S = 5.0
 
 
 class LoadedModels:
-    """Predictors by version. However many callers wait for a version, it is loaded once."""
+    """Predictors by version. However many callers wait for a version, it is loaded once.
 
-    def __init__(self, store: Store, artifacts: Artifacts, factory: PredictorFactory) -> None:
+    ``grace_s`` has to outlast the longest request: what still waits when a model is given back goes without an answer.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        artifacts: Artifacts,
+        factory: PredictorFactory,
+        *,
+        grace_s: float = GRACE_S,
+        loading_timeout_s: float = LOADING_TIMEOUT_S,
+    ) -> None:
         self._store = store
         self._artifacts = artifacts
         self._factory = factory
+        self._grace_s = grace_s
+        self._loading_timeout_s = loading_timeout_s
         self._loads: dict[VersionRef, asyncio.Task[Predictor]] = {}
+        self._needed: frozenset[VersionRef] = frozenset()
         self._held: Counter[VersionRef] = Counter()
         self._leaving: set[Predictor] = set()
 
@@ -31,7 +48,7 @@ class LoadedModels:
         """Give the version's predictor, warm; a load that failed is tried anew by the next caller.
 
         Raises:
-            NotFound: no such version. ArtifactMissing, ArtifactCorrupt, FormatRefused: it cannot be loaded.
+            NotFound: no such version. ArtifactMissing, ArtifactCorrupt, FormatRefused, ModelError: it cannot be loaded.
             ContractBroken: it does not answer its own example rows.
         """
         load = self._loads.get(ref)
@@ -52,21 +69,25 @@ class LoadedModels:
 
     @asynccontextmanager
     async def holding(self, *refs: VersionRef) -> AsyncIterator[None]:
-        """Keep versions in memory that no deployment needs yet."""
+        """Keep versions in memory that no deployment needs yet; those that none needs afterwards are given back."""
         self._held.update(refs)
         try:
             yield
         finally:
-            self._held.subtract(refs)
+            self._held -= Counter(refs)
+            self._give_back()
 
     def retain(self, needed: Iterable[VersionRef]) -> None:
         """Give back, after a grace, every version that is loaded, not needed and not held."""
-        keep = set(needed)
-        for ref in [ref for ref, load in self._loads.items() if load.done()]:
-            if ref not in keep and self._held[ref] <= 0:
+        self._needed = frozenset(needed)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for ref in self.refs():
+            if ref not in self._needed and ref not in self._held:
                 predictor = self._loads.pop(ref).result()
                 self._leaving.add(predictor)
-                asyncio.get_running_loop().call_later(GRACE_S, self._let_go, predictor)
+                asyncio.get_running_loop().call_later(self._grace_s, self._let_go, predictor)
 
     def _let_go(self, predictor: Predictor) -> None:
         self._leaving.discard(predictor)
@@ -74,7 +95,7 @@ class LoadedModels:
 
     def refs(self) -> list[VersionRef]:
         """Name the versions in memory."""
-        return [ref for ref, load in self._loads.items() if load.done()]
+        return [ref for ref, load in self._loads.items() if load.done() and not _failed(load)]
 
     async def close(self) -> None:
         """Give back everything."""
@@ -95,7 +116,7 @@ class LoadedModels:
                 remedy="See the registered versions with `canary models`.",
             )
         data = await self._artifacts.get(version.draft.digest)
-        predictor = await self._factory.start(version, data)
+        predictor = await self._started(version, data)
         try:
             await _warm(predictor)
         except BaseException:
@@ -103,9 +124,24 @@ class LoadedModels:
             raise
         return predictor
 
+    async def _started(self, version: ModelVersion, data: bytes) -> Predictor:
+        try:
+            async with asyncio.timeout(self._loading_timeout_s):
+                return await self._factory.start(version, data)
+        except TimeoutError as hanging:
+            raise ModelTimeout(
+                f"{version.ref} was not loaded within {self._loading_timeout_s:g} s.",
+                field="version",
+                remedy="Register a model that loads faster.",
+            ) from hanging
+
     def _forget_failed(self, ref: VersionRef, load: asyncio.Task[Predictor]) -> None:
-        if load.cancelled() or load.exception() is not None:
-            self._loads.pop(ref, None)
+        if _failed(load) and self._loads.get(ref) is load:
+            del self._loads[ref]
+
+
+def _failed(load: asyncio.Task[Predictor]) -> bool:
+    return load.cancelled() or load.exception() is not None
 
 
 async def _warm(predictor: Predictor) -> None:

@@ -100,9 +100,9 @@ class Store(Protocol):
         ...
 
     async def snapshots(
-        self, rollout: str, *, since: datetime | None = None, limit: int = 1000
+        self, rollout: str, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1000
     ) -> list[HealthSnapshot]:
-        """List a rollout's health checks, newest first."""
+        """List a rollout's health checks, newest first, of the instants ``since`` and ``until`` and between."""
         ...
 
     async def last_snapshot(self, deployment: str) -> HealthSnapshot | None:

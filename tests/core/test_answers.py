@@ -236,3 +236,12 @@ def test_any_probabilities_are_confidences_or_the_models_error(table: list[list[
     except BadOutput:
         return
     assert all(a.confidence is not None and 0 <= a.confidence <= 1 for a in read)
+
+
+def test_the_confidence_is_the_probability_of_the_class_that_was_answered() -> None:
+    tuned_threshold = answers(np.array([1]), ILL, np.array([[0.7, 0.3]]))[0]
+    assert tuned_threshold.confidence == pytest.approx(0.3)
+
+
+def test_a_table_without_a_column_for_each_class_gives_the_greatest_probability() -> None:
+    assert answers(np.array([1]), ANY_CLASS, np.array([[0.2, 0.5, 0.3]]))[0].confidence == pytest.approx(0.5)

@@ -21,6 +21,7 @@ from serinus.core.evidence import (
     article_buckets,
     bucket_of,
     interpolated_quantile,
+    log_quantile,
     merged,
     p95_ms,
     since,
@@ -265,3 +266,18 @@ def test_the_p95_of_an_arm_takes_in_its_failures_and_timeouts() -> None:
 
 def test_an_arm_without_traffic_has_no_p95() -> None:
     assert p95_ms(NOTHING) is None
+
+
+@given(st.lists(st.floats(min_value=0.01, max_value=500_000), min_size=1, max_size=200), st.floats(0.01, 1.0))
+def test_a_quantile_of_the_log_buckets_is_at_most_two_percent_above_the_exact_one(times: list[float], q: float) -> None:
+    latency: dict[int, int] = {}
+    for ms in times:
+        latency[bucket_of(ms)] = latency.get(bucket_of(ms), 0) + 1
+    exact = max(1.0, sorted(times)[max(math.ceil(q * len(times)) - 1, 0)])
+    quantile = log_quantile(latency, q)
+    assert quantile is not None
+    assert exact - 0.001 <= quantile <= exact * GROWTH + 0.001
+
+
+def test_no_latencies_have_no_quantile() -> None:
+    assert log_quantile({}, 0.95) is None

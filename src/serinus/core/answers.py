@@ -40,13 +40,13 @@ def read_answers(raw: RawOutput, output: Output, rows: int) -> list[Answer]:
         raise BadOutput(f"The model answered with shape {values.shape} for {rows} row(s).")
     if values.dtype.kind not in _KINDS:
         raise BadOutput(f"The model answered with values of type {values.dtype}.")
-    confidences = _confidences(raw.probabilities, rows)
-    return [_answer(value, confidence, output) for value, confidence in zip(values.tolist(), confidences, strict=True)]
+    table = _checked_table(raw.probabilities, rows)
+    return [_answer(value, chances, output) for value, chances in zip(values.tolist(), table, strict=True)]
 
 
-def _confidences(probabilities: NDArray[np.floating] | None, rows: int) -> list[float | None]:
+def _checked_table(probabilities: NDArray[np.floating] | None, rows: int) -> list[list[float]]:
     if probabilities is None:
-        return [None] * rows
+        return [[]] * rows
     table = np.asarray(probabilities)
     if table.ndim != 2 or len(table) != rows or table.shape[1] == 0:  # noqa: PLR2004 rows and columns
         raise BadOutput(f"The model's probabilities have shape {table.shape} for {rows} row(s).")
@@ -54,10 +54,11 @@ def _confidences(probabilities: NDArray[np.floating] | None, rows: int) -> list[
         raise BadOutput("The model's probabilities are not all numbers from 0 to 1.")
     if (abs(table.sum(axis=1) - 1.0) > SUM_TOLERANCE).any():
         raise BadOutput("The model's probabilities do not add up to 1.")
-    return [min(1.0, float(p)) for p in table.max(axis=1)]
+    chances: list[list[float]] = table.clip(0.0, 1.0).tolist()
+    return chances
 
 
-def _answer(value: object, confidence: float | None, output: Output) -> Answer:
+def _answer(value: object, chances: list[float], output: Output) -> Answer:
     if isinstance(value, np.generic):  # from an array of objects
         value = value.item()
     if not isinstance(value, bool | int | float | str):
@@ -69,9 +70,11 @@ def _answer(value: object, confidence: float | None, output: Output) -> Answer:
             raise BadOutput(f"The model answered {shown(value)} where a number is expected.")
         return Answer(float(value))
     if not output.classes:
-        return Answer(value, str(value), confidence)
+        return Answer(value, str(value), max(chances, default=None))
     if value not in output.classes:
         raise BadOutput(f"The model answered {shown(value)}, which is none of its classes.")
     place = output.classes.index(value)
     known = output.classes[place]
+    # A column per class, in their order; a table of another width says only how sure the model is of something.
+    confidence = chances[place] if len(chances) == len(output.classes) else max(chances, default=None)
     return Answer(known, output.class_names[place] if output.class_names else str(known), confidence)

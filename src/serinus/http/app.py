@@ -11,12 +11,14 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from serinus import __version__
-from serinus.assembly import System, logger
+from serinus.assembly import System
 from serinus.core.errors import SerinusError
 from serinus.http import control, operations, problems
+from serinus.http.asgi import Application
 from serinus.http.guard import LoopbackGuard
 from serinus.http.openapi import PROBLEM, predict_path
-from serinus.http.predict import Application, PredictRoute
+from serinus.http.limits import BodyLimit
+from serinus.http.predict import PredictRoute
 from serinus.settings import ServerSettings
 
 DESCRIPTION = """Safe, automatic releases of model versions: a canary gets a share of live traffic, is compared with
@@ -56,7 +58,8 @@ def application(
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_unexpected)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    route = PredictRoute(app, lambda: running[0].gateway if running else None, settings.max_request_bytes)
+    limit = settings.max_request_bytes
+    route = PredictRoute(BodyLimit(app, limit), lambda: running[0].gateway if running else None, limit)
     return LoopbackGuard(route) if loopback_only else route
 
 
@@ -107,5 +110,4 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
-    logger.error("unexpected error", path=request.url.path, exc_info=error)
-    return _answer(SerinusError("Something went wrong that should not; the server's log has the details."), request)
+    return _answer(problems.explained(error, request.url.path), request)

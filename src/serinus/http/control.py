@@ -93,7 +93,7 @@ async def list_versions(system: In, model: Model) -> Document:
 
 
 @models.get("/models/{model}/versions/{version}", summary="Look at a version")
-async def get_version(system: In, model: Model, version: Annotated[int, Path(ge=1, le=2**31)]) -> Document:
+async def get_version(system: In, model: Model, version: Annotated[int, Path(ge=1, le=schemas.LARGEST_VERSION)]) -> Document:
     """Give one version with its signature, metrics and lineage."""
     return documents.of_version(await system.registry.version(VersionRef(model, version)))
 
@@ -196,7 +196,7 @@ async def list_rollouts(system: In, name: Name, limit: Annotated[int, Query(ge=1
 async def list_events(
     system: In,
     name: Name,
-    after: Annotated[int, Query(ge=0, description="Id of the last event already seen")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Id of the last event already seen")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     order: Annotated[str, Query(pattern="^(asc|desc)$")] = "asc",
     kind: Annotated[list[str] | None, Query(description="Only these kinds")] = None,

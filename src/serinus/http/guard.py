@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from serinus.http import problems
-from serinus.http.predict import Application, Receive, Scope, Send, header, respond
+from serinus.http.asgi import Application, Receive, Scope, Send, header, refuse
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -23,8 +23,7 @@ class LoopbackGuard:
                     f"This server answers this machine alone; the request's {wrong}.",
                     remedy="Call it as http://127.0.0.1 or http://localhost, and not from another site's page.",
                 )
-                body = problems.encoded(error, scope["path"])
-                await respond(send, 403, problems.MEDIA_TYPE, body, {"connection": "close"})
+                await refuse(scope, send, error, {"connection": "close"})
                 return
         await self._inside(scope, receive, send)
 

@@ -5,7 +5,11 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import structlog
+
 from serinus.core import errors
+
+logger = structlog.get_logger("serinus")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -111,3 +115,11 @@ def of_validation(details: Sequence[Mapping[str, Any]]) -> errors.SerinusError:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+
+
+def explained(error: Exception, path: str) -> errors.SerinusError:
+    """Give an error that can be shown: itself, or for what should not have happened one that says where to look."""
+    if isinstance(error, errors.SerinusError):
+        return error
+    logger.error("unexpected error", path=path, exc_info=error)
+    return errors.SerinusError("Something went wrong that should not; the server's log has the details.")

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from serinus.core.policy import Settings
 
+LARGEST_VERSION = 999_999_999
+"""The largest number that ``NAME@NUMBER`` can name."""
 Scalar = bool | int | float | str
 Weight = Annotated[float, Field(description="Share of traffic in percent, 0 to 100 in steps of 0.01", examples=[20])]
 Reason = Annotated[str, Field(max_length=1000, description="Why, for the timeline", examples=["weekly model"])]
@@ -16,9 +18,13 @@ Generation = Annotated[
 
 
 class Body(BaseModel):
-    """A request body: unknown fields are refused, so that a misspelt one is not overlooked."""
+    """A request body.
 
-    model_config = ConfigDict(extra="forbid")
+    Unknown fields are refused, so that a misspelt one is not overlooked, and so is a value of another type: "no" is no
+    false, and true no 1 %.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class ArtifactIn(Body):
@@ -99,7 +105,7 @@ class DeploymentIn(Body):
 
     name: str = Field(examples=["heart-prod"])
     model: str = Field(examples=["heart"])
-    version: int = Field(ge=1, examples=[1])
+    version: int = Field(ge=1, le=LARGEST_VERSION, examples=[1])
     settings: SettingsIn = Field(default_factory=SettingsIn)
     reason: Reason = ""
 
@@ -115,7 +121,7 @@ class SettingsChange(Body):
 class CanaryIn(Body):
     """A canary to start."""
 
-    version: int = Field(ge=1, examples=[2])
+    version: int = Field(ge=1, le=LARGEST_VERSION, examples=[2])
     model: str | None = Field(default=None, description="Default: the baseline's model")
     weight: Weight
     reason: Reason = ""

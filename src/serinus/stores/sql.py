@@ -156,12 +156,13 @@ class SqlStore:
             await connection.execute(health_snapshots.insert(), codec.snapshot_columns(snapshot))
 
     async def snapshots(
-        self, rollout: str, *, since: datetime | None = None, limit: int = 1000
+        self, rollout: str, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1000
     ) -> list[HealthSnapshot]:
-        """List a rollout's health checks, newest first; ``since`` is the earliest instant."""
         wanted = select(health_snapshots).where(health_snapshots.c.rollout == rollout)
         if since is not None:
             wanted = wanted.where(health_snapshots.c.at >= since)
+        if until is not None:
+            wanted = wanted.where(health_snapshots.c.at <= until)
         return await self._all(_newest_snapshots(wanted).limit(limit), codec.read_snapshot)
 
     async def last_snapshot(self, deployment: str) -> HealthSnapshot | None:
