@@ -12,10 +12,13 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from serinus.client import Client
+from serinus.core.names import VersionRef
 from serinus.core.records import Package
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
 
 AGE, CHOL = Feature("age", Dtype.INT), Feature("chol", Dtype.FLOAT)
+STABLE = VersionRef("risk", 1)
+"""The baseline that most tests begin with."""
 KNOWN = {"age": 63, "chol": 233.0}
 """Features that every model here takes."""
 NUMBER = Signature((AGE, CHOL), Output(OutputKind.NUMBER))

@@ -45,7 +45,7 @@ def eventually(holds: Callable[[], object], patience_s: float = PATIENCE_S, ever
 def attempt_to_serve(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a server that is expected not to start, to its end."""
     return subprocess.run(
-        [*COMMAND, "serve", "--home", str(home), *arguments],
+        [*COMMAND, "serve", "--home", str(home), "--port", "0", *arguments],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -118,13 +118,13 @@ class Server:
         self.process.wait(PATIENCE_S)
 
 
-def start(home: Path, *arguments: str, port: int = 0, **settings: str) -> Server:
+def start(home: Path, *arguments: str, **settings: str) -> Server:
     """Start a server and give it at once, ready or not."""
     home.parent.mkdir(parents=True, exist_ok=True)
     log = home.parent / f"{home.name}.log"
     with log.open("ab") as stderr:
         process = subprocess.Popen(
-            [*COMMAND, "serve", "--home", str(home), "--port", str(port), *arguments],
+            [*COMMAND, "serve", "--home", str(home), "--port", "0", *arguments],
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             env=environment(**settings),
@@ -133,9 +133,9 @@ def start(home: Path, *arguments: str, port: int = 0, **settings: str) -> Server
 
 
 @contextmanager
-def serving(home: Path, *arguments: str, port: int = 0, **settings: str) -> Iterator[Server]:
+def serving(home: Path, *arguments: str, **settings: str) -> Iterator[Server]:
     """Run a server until the block ends; ``settings`` go into its environment."""
-    server = start(home, *arguments, port=port, **settings)
+    server = start(home, *arguments, **settings)
     try:
         server.wait_until_ready()
         yield server

@@ -1,5 +1,7 @@
 """`python -m serinus` is `canary`."""
 
+import sys
+
 from serinus.cli import main
 
-main()
+sys.exit(main())

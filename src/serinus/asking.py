@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from serinus.core.answers import Answer
-from serinus.core.errors import SerinusError
-from serinus.core.ledger import Tally
+from serinus.core.errors import ModelTimeout, PlatformError, SerinusError
+from serinus.core.evidence import Key
 from serinus.core.routing import Role
 from serinus.core.signature import Row
 from serinus.ports import Predictor
@@ -19,18 +19,29 @@ HEDGE_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One role of a deployment, ready to answer; ``order`` puts a row of the baseline into this model's order."""
+    """One role of a deployment, ready to answer.
+
+    ``key`` says under what its requests are counted; ``order`` puts a row of the baseline into this model's order.
+    """
 
     role: Role
     name: str
     predictor: Predictor
-    tally: Tally
+    key: Key
     order: tuple[int, ...] | None = None
 
     async def predict(self, row: Row, timeout_s: float) -> Answer:
-        """Ask the model for one row in the baseline's order."""
+        """Ask the model for one row in the baseline's order; whatever goes wrong is a SerinusError."""
         arranged = row if self.order is None else [row[index] for index in self.order]
-        return await self.predictor.predict(arranged, timeout_s)
+        try:
+            return await self.predictor.predict(arranged, timeout_s)
+        except SerinusError:
+            raise
+        except Exception as defect:
+            raise PlatformError(
+                f"{self.name} could not be asked: {type(defect).__name__}: {defect}",
+                remedy="This is a defect of Serinus, not of the model; please report it.",
+            ) from defect
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +66,13 @@ async def ask(arm: Arm, spare: Arm | None, row: Row, timeout_s: float, monotonic
     may still answer, but from then on the baseline is asked as well, so that its answer is there at the deadline.
     """
     started = monotonic()
-    if spare is None:
-        try:
-            answer = await arm.predict(row, timeout_s * MODEL_SHARE)
-        except SerinusError as failure:
-            return Outcome(_ms_since(started, monotonic), failure, error=failure)
-        return Outcome(_ms_since(started, monotonic), None, answer, arm)
-    return await _ask_hedged(arm, spare, row, timeout_s, monotonic)
+    if spare is not None:
+        return await _ask_hedged(arm, spare, row, timeout_s, monotonic)
+    try:
+        answer = await arm.predict(row, timeout_s * MODEL_SHARE)
+    except SerinusError as failure:
+        return Outcome(_ms_since(started, monotonic), failure, error=failure)
+    return Outcome(_ms_since(started, monotonic), None, answer, arm)
 
 
 async def _ask_hedged(arm: Arm, spare: Arm, row: Row, timeout_s: float, monotonic: Callable[[], float]) -> Outcome:
@@ -71,24 +82,41 @@ async def _ask_hedged(arm: Arm, spare: Arm, row: Row, timeout_s: float, monotoni
     try:
         await asyncio.wait({asked}, timeout=timeout_s * HEDGE_SHARE)
         if not asked.done():
-            hedge = asyncio.ensure_future(spare.predict(row, timeout_s * (MODEL_SHARE - HEDGE_SHARE)))
-            await asyncio.wait({asked})
-        latency_ms = _ms_since(started, monotonic)
-        try:
-            return Outcome(latency_ms, None, asked.result(), arm)
-        except SerinusError as caught:
-            failure = caught
-        if hedge is None:
-            left_s = timeout_s * MODEL_SHARE - latency_ms / 1000.0
+            left_s = timeout_s * (MODEL_SHARE - HEDGE_SHARE)
             hedge = asyncio.ensure_future(spare.predict(row, left_s))
+            await asyncio.wait({asked}, timeout=left_s)
+        latency_ms = _ms_since(started, monotonic)
+        failure = _failure(asked, arm, latency_ms)
+        if failure is None:
+            return Outcome(latency_ms, None, asked.result(), arm)
+        if hedge is None:
+            hedge = asyncio.ensure_future(spare.predict(row, timeout_s * MODEL_SHARE - latency_ms / 1000.0))
         try:
             return Outcome(latency_ms, failure, await hedge, spare)
         except SerinusError as error:
             return Outcome(latency_ms, failure, error=error)
     finally:
         for work in (asked, hedge):
-            if work is not None and not work.done():
-                work.cancel()
+            if work is not None:
+                _abandon(work)
+
+
+def _failure(asked: asyncio.Future[Answer], arm: Arm, latency_ms: float) -> SerinusError | None:
+    if not asked.done():  # the predictor should have said so itself
+        return ModelTimeout(f"{arm.name} did not answer after {latency_ms:.0f} ms.")
+    error = asked.exception()
+    if error is None or isinstance(error, SerinusError):
+        return error
+    raise error
+
+
+def _abandon(work: asyncio.Future[Answer]) -> None:
+    """End what nobody waits for any more; with what it ends is of no interest, and so is not reported as lost."""
+    if not work.done():
+        work.cancel()
+        work.add_done_callback(_abandon)
+    elif not work.cancelled():
+        work.exception()
 
 
 def _ms_since(started: float, monotonic: Callable[[], float]) -> float:

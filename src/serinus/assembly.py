@@ -21,7 +21,7 @@ from serinus.engine import DeploymentEngine
 from serinus.formats import Formats
 from serinus.gateway import Gateway
 from serinus.home import Home
-from serinus.loaded import LoadedModels
+from serinus.loaded import GRACE_S, LoadedModels
 from serinus.ports import Artifacts, Board, Store
 from serinus.predictions import HashKey, PredictionLog
 from serinus.predictors.threads import ThreadPredictors
@@ -76,7 +76,7 @@ async def assembled(settings: ServerSettings, home: Home) -> AsyncIterator[Syste
     artifacts = open_artifacts(settings.artifacts)
     formats = Formats(allow_pickle=settings.allow_pickle, trusted_types=settings.trusted_types)
     factory = ThreadPredictors(formats, threads=settings.predictor_threads, queue=settings.predictor_queue)
-    loaded = LoadedModels(store, artifacts, factory)
+    loaded = LoadedModels(store, artifacts, factory, grace_s=settings.predict_timeout + GRACE_S)
     secret = settings.hash_key.get_secret_value().encode() or home.hash_key()
     log = PredictionLog(
         store, HashKey(secret), interval_s=settings.log_interval, limit=settings.log_limit, on_trouble=_warn
@@ -100,6 +100,7 @@ async def assembled(settings: ServerSettings, home: Home) -> AsyncIterator[Syste
         evidence_interval_s=settings.evidence_interval,
         sticky_key=secret,
         new_id=lambda: uuid.uuid4().hex,
+        on_trouble=_warn,
     )
     checker = HealthChecker(
         store=store,

@@ -21,8 +21,10 @@ from serinus.ports import Board, Clock, Store
 CHECK_TIMEOUT_S = 10.0
 """How long the check of one deployment may take before it counts as failed."""
 
-HISTORY_STEPS = 500
-"""How finely the past of a window is remembered."""
+REMEMBERED = 50
+"""How many of the newest snapshots are looked through, after a restart, for the last verdict."""
+
+_WITHHELD = "withheld: "
 
 _HEALTH_EVENTS = {
     Health.HEALTHY: EventKind.HEALTH_CHECK_PASSED,
@@ -34,19 +36,15 @@ _HEALTH_EVENTS = {
 
 @dataclass(slots=True)
 class Watch:
-    """What the checker remembers of a rollout.
+    """What the checker remembers of a rollout; its past checks are on record, and read when they are wanted.
 
-    ``carried`` is the evidence of processes that have ended, from the newest snapshot on record; ``history`` the
-    cumulative evidence at past checks, oldest first, as far back as the window reaches and in steps of at least
-    1/500 of it.
+    ``carried`` is the evidence of processes that have ended, from the newest snapshot on record.
     """
 
     carried: Evidence = field(default_factory=dict)
-    history: list[tuple[datetime, Evidence]] = field(default_factory=list)
     checked_at: datetime | None = None
     health: Health | None = None
     withheld: str = ""
-    trouble: str = ""
 
 
 class HealthChecker:
@@ -69,6 +67,7 @@ class HealthChecker:
         self._interval_s = interval_s
         self._on_trouble = on_trouble
         self._watches: dict[str, Watch] = {}
+        self._troubles: dict[str, str] = {}
         self.ticked_at: datetime | None = None
 
     async def run(self) -> None:
@@ -91,10 +90,15 @@ class HealthChecker:
     async def save(self) -> None:
         """Put the evidence so far on record, so that the next process goes on from it."""
         for state in await self._store.deployments():
-            if state.active is not None:
-                await self._record(
-                    state, state.active, await self.totals(state.active), None, "the checker stopped", ""
+            if state.active is None:
+                continue
+            try:
+                totals, now = await self.totals(state.active), self._clock.now()
+                await self._store.save_snapshot(
+                    HealthSnapshot(state.name, state.active.id, now, None, "the checker stopped", "", totals)
                 )
+            except Exception as trouble:  # noqa: BLE001 - the others are saved all the same
+                self._on_trouble(f"{state.name}: the last evidence could not be saved: {cause_of(trouble)}")
 
     async def totals(self, rollout: Rollout) -> dict[Key, Counts]:
         """Give the cumulative evidence of a rollout, that of ended processes included."""
@@ -115,20 +119,30 @@ class HealthChecker:
         if rollout is None:
             return
         watch = await self._watch(rollout)
-        policy = state.settings.policy
-        if now - (watch.checked_at or rollout.started_at) < timedelta(seconds=policy.interval_s):
+        policy, last = state.settings.policy, watch.checked_at
+        elapsed = now - (last or rollout.started_at)
+        if timedelta(0) <= elapsed < timedelta(seconds=policy.interval_s):  # below zero: the clock was put back
             return
         watch.checked_at = now
         totals = await self.totals(rollout)
-        window = since(totals, _before(watch, now - timedelta(seconds=policy.window_s)))
-        if not watch.history or now - watch.history[-1][0] >= timedelta(seconds=policy.window_s / HISTORY_STEPS):
-            watch.history.append((now, totals))
+        window = since(totals, await self._evidence_at(rollout, now - timedelta(seconds=policy.window_s)))
         verdict = judge(policy, arm(window, Role.BASELINE), arm(window, Role.CANARY))
         decision = decide(state, verdict)
         news = _news(state, rollout, watch, verdict, decision, now)
-        action = await self._act(state, rollout, verdict, decision, news, now)
-        watch.health, watch.withheld, watch.trouble = verdict.health, decision.withheld, ""
-        await self._record(state, rollout, totals, verdict, verdict.reason, action)
+        try:
+            action = await self._act(state, rollout, verdict, decision, news, now)
+            watch.health, watch.withheld = verdict.health, decision.withheld
+        except Conflict:  # nothing was recorded: the next round looks at what the deployment is then
+            action, watch.checked_at = "somebody else acted first", last
+        await self._store.save_snapshot(
+            HealthSnapshot(state.name, rollout.id, now, verdict, verdict.reason, action, totals)
+        )
+        self._troubles.pop(rollout.id, None)
+
+    async def _evidence_at(self, rollout: Rollout, instant: datetime) -> Evidence:
+        """Give a rollout's cumulative evidence at the last check until an instant; none before its first."""
+        past = await self._store.snapshots(rollout.id, until=instant, limit=1)
+        return past[0].evidence if past else {}
 
     async def _act(
         self,
@@ -142,7 +156,7 @@ class HealthChecker:
         if decision.command is None:
             if news:
                 await self._store.record(news)
-            return f"withheld: {decision.withheld}" if decision.withheld else ""
+            return f"{_WITHHELD}{decision.withheld}" if decision.withheld else ""
         if isinstance(decision.command, Rollback):
             kind, action = EventKind.AUTO_ROLLBACK_TRIGGERED, "rolled_back"
         elif isinstance(decision.command, Promote):
@@ -150,26 +164,22 @@ class HealthChecker:
         else:
             raise AssertionError(decision.command)  # noqa: TRY004 - decide gives no other command
         triggered = _event(state, rollout, kind, verdict.reason, now, facts(verdict))
-        try:
-            await self._engine.execute(
-                state.name,
-                decision.command,
-                expected_generation=state.generation,
-                before=news,
-                after=[triggered],
-            )
-        except Conflict:
-            return "somebody else acted first"
+        await self._engine.execute(
+            state.name,
+            decision.command,
+            expected_generation=state.generation,
+            before=news,
+            after=[triggered],
+        )
         return action
 
     async def _failed(self, state: Deployment, reason: str) -> None:
         rollout = state.active
         if rollout is None:
             return
-        watch = self._watches.setdefault(rollout.id, Watch())
-        if watch.trouble == reason:
+        if self._troubles.get(rollout.id) == reason:
             return
-        watch.trouble = reason
+        self._troubles[rollout.id] = reason
         self._on_trouble(f"{state.name}: {reason}")
         event = _event(state, rollout, EventKind.HEALTH_CHECK_ERROR, reason, self._clock.now(), {})
         try:
@@ -181,32 +191,17 @@ class HealthChecker:
         """Give what is remembered of a rollout, from the record after a restart."""
         watch = self._watches.get(rollout.id)
         if watch is None:
-            past = await self._store.snapshots(rollout.id, limit=HISTORY_STEPS)
-            watch = Watch(
-                carried=past[0].evidence if past else {},
-                history=[(snapshot.at, snapshot.evidence) for snapshot in reversed(past)],
-                checked_at=past[0].at if past else None,
-                health=next((each.verdict.health for each in past if each.verdict), None),
-            )
-            self._watches[rollout.id] = watch
+            past = await self._store.snapshots(rollout.id, limit=REMEMBERED)
+            # Whoever comes first decides: a later look may find a snapshot of this very process.
+            watch = self._watches.setdefault(rollout.id, _watch_from(past))
         return watch
-
-    async def _record(
-        self,
-        state: Deployment,
-        rollout: Rollout,
-        totals: Evidence,
-        verdict: Verdict | None,
-        reason: str,
-        action: str,
-    ) -> None:
-        snapshot = HealthSnapshot(state.name, rollout.id, self._clock.now(), verdict, reason, action, totals)
-        await self._store.save_snapshot(snapshot)
 
     def _forget(self, states: list[Deployment]) -> None:
         present = {state.rollout.id for state in states if state.rollout}
         for ended in self._watches.keys() - present:
             del self._watches[ended]
+        for ended in self._troubles.keys() - present:
+            del self._troubles[ended]
 
 
 def facts(verdict: Verdict) -> dict[str, object]:
@@ -247,10 +242,14 @@ def _event(
     return Event(state.name, state.generation, kind, now, ACTOR, reason, rollout.id, data)
 
 
-def _before(watch: Watch, start: datetime) -> Evidence:
-    """Give the evidence at the start of the window, and drop the history from before it."""
-    older = [index for index, (at, _) in enumerate(watch.history) if at <= start]
-    if not older:
-        return {}
-    del watch.history[: older[-1]]
-    return watch.history[0][1]
+def _watch_from(past: list[HealthSnapshot]) -> Watch:
+    """Remember what is on record, the newest snapshot first."""
+    if not past:
+        return Watch()
+    newest, judged = past[0], next((each for each in past if each.verdict), None)
+    return Watch(
+        carried=newest.evidence,
+        checked_at=newest.at,
+        health=judged.verdict.health if judged and judged.verdict else None,
+        withheld=judged.action.removeprefix(_WITHHELD) if judged and judged.action.startswith(_WITHHELD) else "",
+    )

@@ -1,10 +1,10 @@
 """Carries out commands: prepare, write state and event as one, publish the split, wait until every gateway has it."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 from serinus.core.commands import Command, Configure, Create, StartCanary, Undo
 from serinus.core.deployment import Deployment
@@ -49,7 +49,7 @@ class DeploymentEngine:
         self._loaded = loaded
         self._clock = clock
         self._acknowledgement_timeout_s = acknowledgement_timeout_s
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def deployment(self, name: str) -> Deployment:
         """Give a deployment's state, or raise NotFound."""
@@ -64,10 +64,11 @@ class DeploymentEngine:
 
     async def create(self, command: Create) -> Done:
         """Make a deployment; its baseline is loaded and has answered its examples before the first request."""
-        async with self._turns[command.name], self._loaded.holding(command.baseline):
+        async with self._turn(command.name), self._loaded.holding(command.baseline):
             present = await self._store.deployment(command.name)
-            new, events = apply(present, command, self._clock.now())
+            apply(present, command, self._clock.now())  # what cannot be is refused before anything is loaded
             await self._loaded.get(command.baseline)
+            new, events = apply(present, command, self._clock.now())
             return await self._commit(new, 0, events)
 
     async def execute(
@@ -89,15 +90,17 @@ class DeploymentEngine:
             NotFound, NotAllowed, InvalidInput, StaleGeneration: nothing was changed.
             ContractBroken and what loading raises: a canary that may not start; the refusal is an event.
         """
-        async with self._turns[name]:
+        async with self._turn(name):
             state = await self.deployment(name)
             _check_generation(state, expected_generation)
             new, events = apply(state, command, self._clock.now())
             if not events:
                 return Done(state)
             async with self._held(command, new):
-                event = await self._prepared(state, command, events[0])
-                sequence = [*before, event, *after]
+                warnings = await self._prepared(state, command)
+                # A rollout begins when its model is ready: loading it took its time.
+                new, events = apply(state, command, self._clock.now())
+                sequence = [*before, *(_with_warnings(each, warnings) for each in events), *after]
                 return await self._commit(
                     new, state.generation, [replace(each, generation=new.generation) for each in sequence]
                 )
@@ -118,21 +121,24 @@ class DeploymentEngine:
                 repaired.append(state.name)
         return repaired
 
+    def _turn(self, name: str) -> asyncio.Lock:
+        """Give the lock of a deployment; it goes when nobody holds it or waits for it."""
+        return self._turns.setdefault(name, asyncio.Lock())
+
     def _held(self, command: Command, new: Deployment) -> AbstractAsyncContextManager[None]:
         return self._loaded.holding(*new.versions) if isinstance(command, StartCanary | Undo) else nullcontext()
 
-    async def _prepared(self, state: Deployment, command: Command, event: Event) -> Event:
-        """Load what the command will serve; the event of a start carries the contract's warnings."""
+    async def _prepared(self, state: Deployment, command: Command) -> tuple[str, ...]:
+        """Load what the command will serve; give the warnings of a canary's contract."""
         if isinstance(command, Undo):
             await self._loaded.get(state.previous[-1])
         if not isinstance(command, StartCanary):
-            return event
+            return ()
         try:
-            warnings = await self._loaded.prepare(command.canary, state.baseline)
+            return await self._loaded.prepare(command.canary, state.baseline)
         except SerinusError as refusal:
             await self._record_refusal(state, command, refusal)
             raise
-        return replace(event, data={**event.data, "warnings": list(warnings)}) if warnings else event
 
     async def _record_refusal(self, state: Deployment, command: StartCanary, refusal: SerinusError) -> None:
         event = Event(
@@ -147,8 +153,16 @@ class DeploymentEngine:
         await self._store.record([event])
 
     async def _commit(self, new: Deployment, expected_generation: int, events: Sequence[Event]) -> Done:
-        # A caller that goes away must not leave the split unpublished behind a state that was written.
-        return await asyncio.shield(self._save_and_publish(new, expected_generation, events))
+        """Save and publish, even if the caller goes away: no state that was written stays unpublished.
+
+        The caller's cancellation waits too, so that the next command on the deployment finds this one ended.
+        """
+        work = asyncio.ensure_future(self._save_and_publish(new, expected_generation, events))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait({work})
+            raise
 
     async def _save_and_publish(self, new: Deployment, expected_generation: int, events: Sequence[Event]) -> Done:
         recorded = await self._store.save(new, expected_generation, events)
@@ -159,6 +173,10 @@ class DeploymentEngine:
 
 def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else []
+
+
+def _with_warnings(event: Event, warnings: Sequence[str]) -> Event:
+    return replace(event, data={**event.data, "warnings": list(warnings)}) if warnings else event
 
 
 def _check_generation(state: Deployment, expected: int | None) -> None:

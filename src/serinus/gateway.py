@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,8 +18,11 @@ from serinus.core.names import VersionRef
 from serinus.core.records import PredictionRecord
 from serinus.core.routing import Role, Split, assign, forced_role, sticky_point
 from serinus.loaded import LoadedModels, cause_of
-from serinus.ports import Board, Clock, EvidenceReport, Store
+from serinus.ports import Board, Clock, EvidenceReport, Predictor, Store
 from serinus.predictions import Answered, PredictionLog
+
+RETRY_S = 5.0
+"""How often what could not be loaded is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,8 @@ class Prediction:
 class Served:
     """A deployment as this gateway serves it, replaced as a whole at each change.
 
-    ``split`` is the one in force, None while it is missing, malformed, or of a rollout that is not known here: all
-    to the baseline then.
+    ``split`` is the one in force, None while it is missing, malformed, older than ``state``, or of a rollout that is
+    not known here: all to the baseline then.
     """
 
     state: Deployment
@@ -78,7 +82,9 @@ class Gateway:
         evidence_interval_s: float,
         sticky_key: bytes,
         new_id: Callable[[], str],
+        on_trouble: Callable[[str], None],
         draw: Callable[[], float] = random.random,
+        retry_interval_s: float = RETRY_S,
     ) -> None:
         self.name = name
         self.boot = boot
@@ -91,8 +97,11 @@ class Gateway:
         self._evidence_interval_s = evidence_interval_s
         self._sticky_key = sticky_key
         self._new_id = new_id
+        self._on_trouble = on_trouble
         self._draw = draw
+        self._retry_interval_s = retry_interval_s
         self._served: dict[str, Served] = {}
+        self._told: dict[str, Split | None] = {}
         self._troubles: dict[str, str] = {}
         self._refreshing: dict[str, asyncio.Task[None]] = {}
         self._stale: set[str] = set()
@@ -123,18 +132,17 @@ class Gateway:
         forced = forced_role(header, allowed=served.state.settings.allow_forced)
         role = forced if forced is not None else served.draw(self._point(served, entity_id))
         arm = served.canary if role is Role.CANARY and served.canary is not None else served.baseline
-        tally = arm.tally if forced is None else Tally()
         if forced is not None:
             self._totals[deployment].forced += 1
         try:
             row = served.baseline.predictor.version.signature.row(features)
         except InvalidFeatures:
-            tally.client_errors += 1
+            self._tally(arm, forced=forced is not None).client_errors += 1
             raise
         spare = served.baseline if arm is served.canary and served.state.settings.failover else None
         started, at = self._clock.monotonic(), self._clock.now()
         outcome = await ask(arm, spare, row, self._timeout_s, self._clock.monotonic)
-        _count(tally, outcome)
+        _count(self._tally(arm, forced=forced is not None), outcome)
         record = self._record(served, arm, outcome, at, forced=forced is not None)
         self._log.append(Answered(record, served.baseline.predictor.version.signature.names, tuple(row), entity_id))
         if outcome.answer is None or outcome.answered_by is None:
@@ -151,6 +159,13 @@ class Gateway:
             model_version=outcome.answered_by.name,
             failover=outcome.failure is not None,
         )
+
+    def _tally(self, arm: Arm, *, forced: bool) -> Tally:
+        """Give where a request is counted: under the split it was drawn under, and nowhere if it was forced.
+
+        The ledger is asked only when there is something to count: it may have put an earlier tally away meanwhile.
+        """
+        return Tally() if forced else self._ledger.tally(arm.key)
 
     def _record(self, served: Served, arm: Arm, outcome: Outcome, at: datetime, *, forced: bool) -> PredictionRecord:
         split, answer, failure = served.split, outcome.answer, outcome.failure
@@ -197,21 +212,22 @@ class Gateway:
     async def start(self) -> None:
         """Load the models of all live deployments, then follow the board."""
         for state in await self._store.deployments():
-            self._stale.add(state.name)
             self._refresh(state.name)
-        await asyncio.gather(*self._refreshing.values())
+        await self._settled()
         await self._board.join(self.name, self._on_split)
         await self._settled()
         self._spawn(self._report_evidence(), "evidence")
+        self._spawn(self._keep_retrying(), "retry")
         self.ready = True
 
     async def stop(self) -> None:
         """Stop following, and put up the last evidence."""
         self.ready = False
         await self._board.leave(self.name)
-        for task in [*self._tasks, *self._refreshing.values()]:
+        tasks = [*self._tasks, *self._refreshing.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._refreshing.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._board.report(self._evidence_report())
 
     def troubles(self) -> dict[str, str]:
@@ -220,55 +236,78 @@ class Gateway:
 
     def retry_troubled(self) -> None:
         """Try again to load what could not be loaded."""
-        for name in list(self._troubles):
-            self._stale.add(name)
+        for name in self._troubles.keys() - self._refreshing.keys():
             self._refresh(name)
+
+    async def _keep_retrying(self) -> None:
+        while True:
+            await asyncio.sleep(self._retry_interval_s)
+            self.retry_troubled()
 
     def _on_split(self, deployment: str, raw: object) -> None:
         """Take a change on the board: less traffic at once, more when the model for it is here."""
-        split = Split.decoded(raw)
+        split, told = Split.decoded(raw), self._told.get(deployment)
+        if split is not None and told is not None and split.generation < told.generation:
+            return
+        self._told[deployment] = split
         served = self._served.get(deployment)
         if served is not None:
-            if split is not None and split.generation < served.state.generation:
-                return
-            self._served[deployment] = served = self._under(served, split)
-            if split is not None and split.generation == served.state.generation:
-                self._board.acknowledge(self.name, deployment, split.generation)
-                return
-        if split is not None:
-            self._stale.add(deployment)
+            self._follow(served)
+        if split is not None and (served is None or split.generation > served.state.generation):
             self._refresh(deployment)
 
+    def _follow(self, served: Served) -> None:
+        """Serve by the newest split the board has told of, unless it is older than what is served."""
+        state, split = served.state, self._told.get(served.state.name)
+        if split is not None and split.generation < state.generation:
+            split = None
+        self._served[state.name] = self._under(served, split)
+        if split is not None and split.generation == state.generation:
+            self._board.acknowledge(self.name, state.name, state.generation)
+
     def _refresh(self, deployment: str) -> None:
+        self._stale.add(deployment)
         if deployment not in self._refreshing:
-            task = asyncio.create_task(self._catch_up(deployment), name=f"refresh {deployment}")
-            self._refreshing[deployment] = task
-            task.add_done_callback(lambda _: self._refreshing.pop(deployment, None))
+            self._refreshing[deployment] = asyncio.create_task(self._catch_up(deployment), name=f"refresh {deployment}")
 
     async def _settled(self) -> None:
         while self._refreshing:
             await asyncio.gather(*self._refreshing.values(), return_exceptions=True)
 
     async def _catch_up(self, deployment: str) -> None:
-        while deployment in self._stale:
-            self._stale.discard(deployment)
-            try:
-                state = await self._store.deployment(deployment)
-                if state is None:
-                    continue
-                ready = await self._made_ready(state)
-                split = Split.decoded(await self._board.split(deployment))
-                self._serve(self._under(ready, split))
-                self._acknowledge(deployment, split)
-            except Exception as trouble:  # noqa: BLE001 - whatever keeps one deployment from being served stays with it
-                self._troubles[deployment] = cause_of(trouble)
+        try:
+            while deployment in self._stale:
+                self._stale.discard(deployment)
+                try:
+                    trouble = await self._bring_up_to_date(deployment)
+                except Exception as failure:  # noqa: BLE001 - what keeps one deployment from being served stays with it
+                    trouble = cause_of(failure)
+                if deployment not in self._stale:
+                    self._note(deployment, trouble)
+        finally:
+            # In the same step as the last look at what is stale, so that no change falls between the two.
+            del self._refreshing[deployment]
 
-    def _acknowledge(self, deployment: str, split: Split | None) -> None:
-        generation = self._served[deployment].state.generation
-        if split is not None and split.generation > generation:
-            self._stale.add(deployment)
-        elif split is not None:
-            self._board.acknowledge(self.name, deployment, generation)
+    def _note(self, deployment: str, trouble: str) -> None:
+        if trouble and trouble != self._troubles.get(deployment):
+            self._on_trouble(f"{deployment}: {trouble}")
+        if trouble:
+            self._troubles[deployment] = trouble
+        else:
+            self._troubles.pop(deployment, None)
+
+    async def _bring_up_to_date(self, deployment: str) -> str:
+        """Serve a deployment by its state in the store; give what is wrong with it, "" if nothing is."""
+        state = await self._store.deployment(deployment)
+        if state is None:
+            return ""
+        async with self._loaded.holding(*state.versions):  # others may finish first, and release what none serves yet
+            ready, trouble = await self._made_ready(state)
+            self._serve(ready)
+        told = self._told.get(deployment)
+        if told is not None and told.generation > state.generation:
+            return f"the board is at generation {told.generation}, the store at {state.generation}"
+        return trouble
 
     def _under(self, served: Served, split: Split | None) -> Served:
         """Serve by another split; from now on both roles are counted under it."""
@@ -284,36 +323,32 @@ class Gateway:
         )
 
     def _counted(self, arm: Arm, rollout: str, split_version: int) -> Arm:
-        return replace(arm, tally=self._ledger.tally(Key(rollout, arm.name, split_version, arm.role)))
+        counted = replace(arm, key=Key(rollout, arm.name, split_version, arm.role))
+        self._ledger.tally(counted.key)  # at zero, so that the first request is not the first that is seen
+        return counted
 
-    async def _made_ready(self, state: Deployment) -> Served:
+    async def _made_ready(self, state: Deployment) -> tuple[Served, str]:
         predictor = await self._loaded.get(state.baseline)
-        baseline = Arm(Role.BASELINE, str(state.baseline), predictor, Tally())
-        canary = None
-        self._troubles.pop(state.name, None)
+        baseline = _arm(state, Role.BASELINE, state.baseline, predictor)
+        canary, trouble = None, ""
         if state.active is not None:
             ref = state.active.canary
             try:
                 new = await self._loaded.get(ref)
-            except SerinusError as trouble:
-                self._troubles[state.name] = f"the canary {ref} gets no traffic: {cause_of(trouble)}"
+            except Exception as failure:  # noqa: BLE001 - nothing about a canary may keep the baseline from being served
+                trouble = f"the canary {ref} gets no traffic: {cause_of(failure)}"
             else:
                 order = predictor.version.signature.reordering(new.version.signature)
-                canary = Arm(Role.CANARY, str(ref), new, Tally(), order)
+                canary = replace(_arm(state, Role.CANARY, ref, new), order=order)
         for earlier in state.previous[-1:]:
-            await self._keep_loaded(earlier)
-        return Served(state, baseline, canary)
-
-    async def _keep_loaded(self, earlier: VersionRef) -> None:
-        try:
-            await self._loaded.get(earlier)
-        except SerinusError:
-            return  # `undo` loads it again, and says then what is wrong with it
+            with suppress(Exception):  # `undo` loads it again, and says then what is wrong with it
+                await self._loaded.get(earlier)
+        return Served(state, baseline, canary), trouble
 
     def _serve(self, served: Served) -> None:
         state = served.state
-        self._served[state.name] = served
         self._totals.setdefault(state.name, Totals())
+        self._follow(served)
         last = {state.rollout.id} if state.rollout else set()
         self._ledger.fold(state.name, frozenset(last | {outside(state.name)}))
         self._loaded.retain(ref for each in self._served.values() for ref in each.state.versions)
@@ -333,8 +368,15 @@ class Gateway:
         return self._totals
 
     async def _report_evidence(self) -> None:
+        troubled = False
         while True:
-            await self._board.report(self._evidence_report())
+            try:
+                await self._board.report(self._evidence_report())
+                troubled = False
+            except Exception as trouble:  # noqa: BLE001 - without evidence nothing can be judged: go on trying
+                if not troubled:
+                    self._on_trouble(f"the evidence cannot be put up: {cause_of(trouble)}")
+                troubled = True
             await asyncio.sleep(self._evidence_interval_s)
 
     def _evidence_report(self) -> EvidenceReport:
@@ -351,6 +393,10 @@ def error_kind(failure: SerinusError | None) -> str:
     if failure is None:
         return ""
     return failure.kind if isinstance(failure, ModelError) else "platform"
+
+
+def _arm(state: Deployment, role: Role, ref: VersionRef, predictor: Predictor) -> Arm:
+    return Arm(role, str(ref), predictor, Key(outside(state.name), str(ref), 0, role))
 
 
 def _count(tally: Tally, outcome: Outcome) -> None:

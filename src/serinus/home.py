@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import secrets
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,9 @@ from serinus.core.errors import InvalidInput, Unavailable
 
 SHORTEST_KEY = 32
 """Characters of a key that was written whole."""
+
+_KEY_BYTES = 32
+_KEY = re.compile(rb"[0-9a-f]{%d}" % (2 * _KEY_BYTES))
 
 
 class Home:
@@ -38,14 +42,22 @@ class Home:
             ) from trouble
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(lock)
             raise Unavailable(
                 f"Another server is running on the home folder {self.folder}{self._where()}.",
                 field="SERINUS_HOME",
                 remedy="Use that one, stop it first, or set SERINUS_HOME to another folder.",
             ) from None
+        except OSError as trouble:
+            os.close(lock)
+            raise Unavailable(
+                f"The home folder {self.folder} cannot be locked: {trouble.strerror}.",
+                field="SERINUS_HOME",
+                remedy="Set SERINUS_HOME to a folder on a local disk.",
+            ) from trouble
         self._lock = lock
+        (self.folder / "server.json").unlink(missing_ok=True)  # of a server that was killed
         return self
 
     def __exit__(
@@ -65,15 +77,15 @@ class Home:
         """Give the folder's own key for hashing inputs, made at the first start."""
         path = self.folder / "hash.key"
         if not path.exists():
-            self._write("hash.key", secrets.token_hex(32) + "\n")
-        key = path.read_text().strip()
-        if len(key) < SHORTEST_KEY:
+            self._write("hash.key", secrets.token_hex(_KEY_BYTES) + "\n")
+        key = path.read_bytes().strip()
+        if not _KEY.fullmatch(key):
             raise InvalidInput(
-                f"The hash key in {path} is damaged: it has {len(key)} characters.",
+                f"The hash key in {path} is damaged: it is not {2 * _KEY_BYTES} of the digits 0-9 and a-f.",
                 field=str(path),
                 remedy="Restore it from a backup, or delete it: a new key is made, and old hashes match no new ones.",
             )
-        return key.encode()
+        return key
 
     def _write(self, name: str, text: str) -> None:
         """Write a file that only its owner can read: whole or not at all."""
@@ -88,6 +100,6 @@ class Home:
     def _where(self) -> str:
         try:
             announced = json.loads((self.folder / "server.json").read_text())
-        except (OSError, ValueError):
+            return f", at {announced['url']} (process {announced['pid']})"
+        except (OSError, ValueError, TypeError, KeyError):
             return ""
-        return f", at {announced.get('url')} (process {announced.get('pid')})"

@@ -7,6 +7,7 @@ import hmac
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import rfc8785
 
@@ -16,6 +17,8 @@ from serinus.core.signature import Scalar
 from serinus.ports import Store
 
 BATCH = 500
+RETRY_S = 1.0
+"""How often a store that failed is tried again."""
 _SAFE_INT = 2**53 - 1
 
 
@@ -31,8 +34,12 @@ class HashKey:
         return hashlib.sha256(b"serinus key id:" + self.secret).hexdigest()[:8]
 
     def of_inputs(self, inputs: Mapping[str, Scalar | None]) -> str:
-        """Give hex HMAC-SHA-256 over the RFC 8785 canonical JSON of named inputs (ints beyond 2**53 as strings)."""
-        safe = {name: _in_json_range(value) for name, value in inputs.items()}
+        """Give hex HMAC-SHA-256 over the RFC 8785 canonical JSON of named inputs.
+
+        What that has no form for gets one: an int beyond 2**53 is a string of its digits, half a surrogate pair its
+        escape.
+        """
+        safe = {_encodable(name): _in_json_range(value) for name, value in inputs.items()}
         return self.of_bytes(rfc8785.dumps(safe))
 
     def of_bytes(self, data: bytes) -> str:
@@ -63,6 +70,7 @@ class PredictionLog:
     """Takes answered predictions from memory to the store, in order, in batches.
 
     At most ``limit`` entries wait (the store may be gone for a while); beyond that the newest are dropped and counted.
+    A record that the store refuses while it takes others is dropped and counted too, not to hold up the rest.
     """
 
     def __init__(
@@ -73,15 +81,18 @@ class PredictionLog:
         interval_s: float,
         limit: int,
         on_trouble: Callable[[str], None],
+        retry_s: float = RETRY_S,
     ) -> None:
         self._store = store
         self._key = key
         self._interval_s = interval_s
+        self._retry_s = retry_s
         self._limit = limit
         self._on_trouble = on_trouble
         self._waiting: deque[Answered] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
+        self._closed = False
         self.dropped = 0
         self.written = 0
 
@@ -92,7 +103,7 @@ class PredictionLog:
 
     def append(self, entry: Answered) -> None:
         """Take an entry; never blocks."""
-        if len(self._waiting) >= self._limit:
+        if self._closed or len(self._waiting) >= self._limit:
             self.dropped += 1
         else:
             self._waiting.append(entry)
@@ -105,36 +116,62 @@ class PredictionLog:
         """Write what waits, then stop; what the store did not take within ``timeout_s`` is counted as dropped."""
         self._closing.set()
         if self._task is not None:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._task
-            except TimeoutError:
-                self.dropped += len(self._waiting)
-                self._on_trouble(f"{len(self._waiting)} logged predictions were lost: the store did not take them")
             self._task = None
+        self._closed = True
+        if self._waiting:
+            self._on_trouble(f"{len(self._waiting)} logged predictions were lost: the store did not take them")
+            self.dropped += len(self._waiting)
+            self._waiting.clear()
 
     async def _run(self) -> None:
         troubled = False
         while self._waiting or not self._closing.is_set():
             if troubled or len(self._waiting) < BATCH:
-                await self._pause(1.0 if troubled else self._interval_s, wait_out=troubled)
+                await self._pause(self._retry_s if troubled else self._interval_s, wait_out=troubled)
             try:
                 await self._write_batch()
                 troubled = False
-            except SerinusError as trouble:
+            except Exception as trouble:  # noqa: BLE001 - whatever it is, what waits must not wait for ever
                 if not troubled:
-                    self._on_trouble(f"the prediction log waits in memory: {trouble}")
+                    self._on_trouble(f"the prediction log waits in memory: {type(trouble).__name__}: {trouble}")
                 troubled = True
 
     async def _write_batch(self) -> None:
-        batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
+        batch = list(islice(self._waiting, BATCH))
         if not batch:
             return
         records = await asyncio.to_thread(lambda: [entry.hashed(self._key) for entry in batch])
-        await self._store.append_predictions(records)
+        refused = await self._refused(records)
         for _ in batch:
             self._waiting.popleft()
-        self.written += len(batch)
+        self.written += len(batch) - refused
+        self.dropped += refused
+
+    async def _refused(self, records: list[PredictionRecord]) -> int:
+        """Write records, and give how many of them the store refuses; raise if it takes none."""
+        try:
+            await self._store.append_predictions(records)
+        except SerinusError:
+            raise
+        except Exception as trouble:  # it may be one of them: that is found by writing each alone
+            refused = [record for record in records if not await self._taken(record)]
+            if len(refused) == len(records):
+                raise
+            self._on_trouble(f"{len(refused)} logged predictions were refused: {type(trouble).__name__}: {trouble}")
+            return len(refused)
+        return 0
+
+    async def _taken(self, record: PredictionRecord) -> bool:
+        try:
+            await self._store.append_predictions([record])
+        except SerinusError:
+            raise
+        except Exception:  # noqa: BLE001 - the batch's error, which is reported, for this record
+            return False
+        return True
 
     async def _pause(self, seconds: float, *, wait_out: bool) -> None:
         if wait_out:
@@ -146,4 +183,10 @@ class PredictionLog:
 
 
 def _in_json_range(value: Scalar | None) -> Scalar | None:
+    if isinstance(value, str):
+        return _encodable(value)
     return str(value) if isinstance(value, int) and abs(value) > _SAFE_INT else value
+
+
+def _encodable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -1,9 +1,10 @@
 """The model registry: immutable, numbered versions with their artifact, signature, metrics and lineage."""
 
-import math
+import sys
 from collections.abc import Mapping
 
 from serinus.core.errors import InvalidInput, NotFound
+from serinus.core.features import shown
 from serinus.core.names import VersionRef, checked_name
 from serinus.core.records import Lineage, ModelSummary, ModelVersion, Package, VersionDraft
 from serinus.core.signature import Signature, examples_as_rows
@@ -139,8 +140,12 @@ class Registry:
         return version
 
     async def _check_parent(self, parent: str) -> None:
-        if parent:
+        if not parent:
+            return
+        try:
             await self.version(VersionRef.parse(parent))
+        except (InvalidInput, NotFound) as wrong:
+            raise type(wrong)(wrong.message, field="lineage.parent", remedy=wrong.remedy) from wrong
 
 
 def _checked_examples(
@@ -157,9 +162,9 @@ def _checked_examples(
 
 def _checked_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     for name, value in metrics.items():
-        if not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise InvalidInput(
-                f"The metric {name} is {value}.",
+                f"The metric {name} is {shown(value)}.",
                 field=f"metrics.{name}",
                 remedy="Give a finite number, or leave it out.",
             )

@@ -1,6 +1,5 @@
 """Every setting of a server, read from SERINUS_* in the environment."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ SHORTEST_KEY = 16
 class ServerSettings(BaseSettings):
     """What an operator can choose. Each field is the environment variable SERINUS_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
 
     home: Path = Field(Path(".serinus"), description="Folder of the embedded database, artifacts and keys")
     database_url: str = Field("", description="Where state is kept; default: SQLite in the home (sqlite:///path)")
@@ -85,7 +84,9 @@ def read_settings(**chosen: object) -> ServerSettings:
         first = wrong.errors(include_url=False)[0]
         name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else PREFIX + "*"
         secret = name.endswith("_KEY")
-        value = "" if secret else f" is {os.environ.get(name, first.get('input'))!r}:"
+        value = "" if secret else f" is {first.get('input')!r}"
         raise InvalidInput(
-            f"{name}{value} {first['msg']}.", field=name, remedy="Correct it or leave it unset for the default."
+            f"{name}{value}: {first['msg'].removeprefix('Value error, ')}.",
+            field=name,
+            remedy="Correct it or leave it unset for the default.",
         ) from wrong

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +43,8 @@ class Connection:
     async def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
-            try:
+            with suppress(OSError):
                 await self._writer.wait_closed()
-            except OSError:
-                pass
             self._writer = None
 
     async def predict(self, deployment: str, body: Mapping[str, object]) -> Reply:
@@ -81,8 +80,7 @@ async def ask_at_once(port: int, deployment: str, count: int, body: Mapping[str,
 
     async def work() -> None:
         connection = Connection(port)
-        for _ in left:
-            replies.append(await connection.predict(deployment, body))
+        replies.extend([await connection.predict(deployment, body) for _ in left])
         await connection.close()
 
     async with asyncio.TaskGroup() as group:

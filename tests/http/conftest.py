@@ -32,13 +32,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def http(server: Server) -> Iterator[httpx2.Client]:
     with server.http() as http:
         yield http
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[Client]:
     with server.client() as client:
         yield client

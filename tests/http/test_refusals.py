@@ -7,12 +7,10 @@ import httpx2
 import pytest
 from tests.http.conftest import ARTIFACT_LIMIT
 from tests.http.problems import problem
-from tests.models import KNOWN
+from tests.models import KNOWN, STABLE
 
 from serinus.client import Client
-from serinus.core.names import VersionRef
 
-STABLE = VersionRef("risk", 1)
 ROUTES_OF_A_DEPLOYMENT = [
     ("GET", "", None),
     ("PATCH", "", {"settings": {"dry_run": True}}),
@@ -28,7 +26,7 @@ ROUTES_OF_A_DEPLOYMENT = [
     ("GET", "/health", None),
     ("GET", "/metrics", None),
 ]
-COMMANDS = {
+COMMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "configure": ("PATCH", "", {"settings": {"dry_run": True}}),
     "start": ("POST", "/canary", {"version": 2, "weight": 5}),
     "set weight": ("PATCH", "/traffic", {"weight": 5}),

@@ -356,6 +356,32 @@ async def test_health_checks_since_an_instant_include_it(store: SqlStore) -> Non
     assert [check.at for check in await store.snapshots("fraud:1", since=elsewhere)] == [at(60), at(30)]
 
 
+async def test_health_checks_until_an_instant_include_it(store: SqlStore) -> None:
+    for seconds in (0, 30, 60):
+        await store.save_snapshot(snapshot(when=at(seconds)))
+    elsewhere = at(30).astimezone(timezone(timedelta(hours=-7)))
+
+    assert [check.at for check in await store.snapshots("fraud:1", until=elsewhere)] == [at(30), at(0)]
+    assert await store.snapshots("fraud:1", until=at(-1)) == []
+
+
+async def test_the_health_check_in_force_at_an_instant_is_the_newest_until_then(store: SqlStore) -> None:
+    for seconds in (0, 30, 60):
+        await store.save_snapshot(snapshot(when=at(seconds)))
+    await store.save_snapshot(snapshot("fraud:2", at(40)))
+
+    assert [check.at for check in await store.snapshots("fraud:1", until=at(59), limit=1)] == [at(30)]
+
+
+async def test_health_checks_between_two_instants_are_those_from_one_to_the_other(store: SqlStore) -> None:
+    for seconds in (0, 30, 60, 90):
+        await store.save_snapshot(snapshot(when=at(seconds)))
+
+    between = await store.snapshots("fraud:1", since=at(30), until=at(60))
+
+    assert [check.at for check in between] == [at(60), at(30)]
+
+
 async def test_the_last_health_check_is_the_newest_of_all_rollouts(store: SqlStore) -> None:
     await store.save_snapshot(snapshot("fraud:1", at(0)))
     await store.save_snapshot(snapshot("fraud:2", at(30)))

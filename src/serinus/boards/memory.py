@@ -46,6 +46,8 @@ class MemoryBoard:
 
     async def leave(self, gateway: str) -> None:
         self._gateways.pop(gateway, None)
+        for key in [key for key in self._acknowledged if key[0] == gateway]:
+            del self._acknowledged[key]
         self._announce()
 
     def acknowledge(self, gateway: str, deployment: str, generation: int) -> None:

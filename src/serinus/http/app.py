@@ -16,8 +16,8 @@ from serinus.core.errors import SerinusError
 from serinus.http import control, operations, problems
 from serinus.http.asgi import Application
 from serinus.http.guard import LoopbackGuard
-from serinus.http.openapi import PROBLEM, predict_path
 from serinus.http.limits import BodyLimit
+from serinus.http.openapi import PROBLEM, predict_path
 from serinus.http.predict import PredictRoute
 from serinus.settings import ServerSettings
 

@@ -93,7 +93,9 @@ async def list_versions(system: In, model: Model) -> Document:
 
 
 @models.get("/models/{model}/versions/{version}", summary="Look at a version")
-async def get_version(system: In, model: Model, version: Annotated[int, Path(ge=1, le=schemas.LARGEST_VERSION)]) -> Document:
+async def get_version(
+    system: In, model: Model, version: Annotated[int, Path(ge=1, le=schemas.LARGEST_VERSION)]
+) -> Document:
     """Give one version with its signature, metrics and lineage."""
     return documents.of_version(await system.registry.version(VersionRef(model, version)))
 

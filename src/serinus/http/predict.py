@@ -28,7 +28,8 @@ class PredictRoute:
         self._behind = behind
         self._gateway = gateway
         self._max_bytes = max_bytes
-        self._decoder = msgspec.json.Decoder(Request)
+        # A number beyond all floats becomes an infinity here, so that the signature can name the feature.
+        self._decoder = msgspec.json.Decoder(Request, float_hook=float)
         self._encoder = msgspec.json.Encoder()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,11 +65,11 @@ class PredictRoute:
             return self._decoder.decode(body)
         except msgspec.ValidationError as wrong:
             what, _, place = str(wrong).partition(" - at `$")
-            field = place.rstrip("`").lstrip(".") or "body"
+            field = place.rstrip("`").lstrip(".").removesuffix("[...]") or "body"
             raise InvalidInput(
                 f"{field}: {what}.", field=field, remedy='Send {"features": {name: value, ...}, "entity_id": "..."}.'
             ) from wrong
-        except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
             raise problems.Malformed(f"The body is not JSON: {wrong}.", field="body") from wrong
 
 

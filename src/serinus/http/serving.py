@@ -4,6 +4,8 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -11,8 +13,8 @@ from typing import NoReturn
 import structlog
 import uvicorn
 
-from serinus.assembly import assembled, logger
-from serinus.core.errors import InvalidInput, Unavailable
+from serinus.assembly import System, assembled, logger
+from serinus.core.errors import InvalidInput, SerinusError, Unavailable
 from serinus.home import Home
 from serinus.http.app import application
 from serinus.http.guard import LOOPBACK
@@ -35,7 +37,12 @@ def run(*, host: str = "127.0.0.1", port: int = 8000, home: Path | None = None, 
     _log_to_stderr(settings)
     with Home(settings.home) as taken, _listening(host, port) as listener:
         url = _url(host, listener.getsockname()[1])
-        app = application(settings, lambda: assembled(settings, taken), loopback_only=host in LOOPBACK and not insecure)
+        refusals: list[SerinusError] = []
+        app = application(
+            settings,
+            lambda: _noting(refusals, assembled(settings, taken)),
+            loopback_only=host in LOOPBACK and not insecure,
+        )
         server = _Server(
             uvicorn.Config(
                 app,
@@ -48,7 +55,11 @@ def run(*, host: str = "127.0.0.1", port: int = 8000, home: Path | None = None, 
             )
         )
         server.on_ready = lambda: _announce(taken, url)
-        server.run(sockets=[listener])
+        logging.getLogger("uvicorn.error").addFilter(lambda _: not refusals)  # it would write down the whole trace
+        with suppress(SystemExit):  # with a code of uvicorn's own
+            server.run(sockets=[listener])
+        if refusals:
+            raise refusals[0]
         if not server.started:
             raise Unavailable(
                 "The server could not start; the log above says why.", remedy="Mend that and start again."
@@ -65,6 +76,18 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self.on_ready()
+
+
+@asynccontextmanager
+async def _noting(refusals: list[SerinusError], system: AbstractAsyncContextManager[System]) -> AsyncIterator[System]:
+    """Enter a system; why it cannot be entered is noted for who started the server."""
+    async with AsyncExitStack() as stack:
+        try:
+            made = await stack.enter_async_context(system)
+        except SerinusError as refusal:
+            refusals.append(refusal)
+            raise
+        yield made
 
 
 def _end_well(_signal: int, _frame: FrameType | None) -> NoReturn:

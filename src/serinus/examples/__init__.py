@@ -1,0 +1,1 @@
+"""Complete examples, each to be run as it is."""

@@ -1,0 +1,134 @@
+"""The acts of the story, told one after the other while they happen."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from serinus.client import Client
+from serinus.examples.heart_disease import pages, story
+from serinus.examples.heart_disease.models import Candidate, features_of, patients, refusals
+from serinus.examples.heart_disease.narrator import Narrator
+from serinus.examples.heart_disease.story import DEPLOYMENT, Document, Look, Release, Stage
+from serinus.examples.heart_disease.traffic import Tally, Traffic
+
+ALONE_S = 1.0
+"""Seconds for which the first version is shown alone."""
+
+Trained = Callable[[], Sequence[Candidate]]
+
+
+def tell(narrator: Narrator, url: Callable[[], str], trained: Trained, patience_s: float) -> bool:
+    """Tell the story, and give whether it came true.
+
+    Args:
+        narrator: tells it. url: waits for the server. trained: gives the three versions.
+        patience_s: how long one verdict may be waited for.
+    """
+    narrator.title("Serinus demo", "a bad release and a good one, on 303 real patients, over HTTP")
+    narrator.heading(1, "Three versions of a model that tells heart disease (data: UCI, Cleveland)")
+    with narrator.waiting("Starting a server and training the models"):
+        candidates, everybody, where = trained(), patients(), url()
+    with Client(where, actor="demo") as client:
+        versions = story.register(client, candidates)
+        first, second, third = versions
+        narrator.show(pages.candidates(versions, candidates, narrator.screen))
+        _point_out_the_trap(narrator, second, candidates)
+        narrator.heading(2, f"{first['ref']} goes into production as {DEPLOYMENT}")
+        narrator.show(pages.rule(story.deploy(client, first)))
+        good = None
+        with Traffic(where, DEPLOYMENT, features_of(everybody)) as traffic:
+            stage = Stage(client, traffic, patience_s)
+            _alone(narrator, stage, first)
+            bad = _bad_release(narrator, stage, first, second)
+            if bad.did("rolled_back"):
+                _afterwards(narrator, stage, candidates[1], versions)
+                good = _good_release(narrator, stage, third)
+        narrator.heading(5, "What is on record")
+        narrator.show(pages.record(client.events(DEPLOYMENT, limit=1000), narrator.screen))
+        serving = str(client.deployment(DEPLOYMENT).get("baseline"))
+    return _conclude(narrator, traffic.total(), bad, good, serving, str(third["ref"]))
+
+
+def _point_out_the_trap(narrator: Narrator, version: Document, candidates: Sequence[Candidate]) -> None:
+    if max(candidates, key=lambda each: each.accuracy) is not candidates[1]:
+        return
+    narrator.gap()
+    narrator.say((f"{version['ref']} looks best.", "bold"), " But in its data no value is missing and no patient has")
+    narrator.say("ca = 3, thal = 6 or slope = 3, in training as in the test. Real patients do.")
+
+
+def _alone(narrator: Narrator, stage: Stage, version: Document) -> None:
+    time.sleep(ALONE_S)
+    tally = stage.traffic.total()
+    narrator.say(f"Patients arrive, {pages.PACE}.")
+    narrator.say(f"{version['ref']} has answered {tally.answered[str(version['ref'])]} so far; {tally.failed} failed.")
+
+
+def _bad_release(narrator: Narrator, stage: Stage, baseline: Document, version: Document) -> Release:
+    ref = str(version["ref"])
+    narrator.heading(3, f"{ref} gets {story.RAMP[0]:g} % of the traffic")
+    tally = story.start(stage, version, "the best accuracy")
+    for warning in story.release(stage.client, ref).warnings:
+        narrator.say(("Serinus warns: ", "yellow"), f"{warning}.")
+    with narrator.moving() as picture:
+        story.until_it_ends(stage, ref, tally, _shower(narrator, picture))
+    narrator.gap()
+    life, so_far = story.release(stage.client, ref), stage.traffic.total()
+    narrator.show(pages.verdict(life, narrator.screen))
+    narrator.gap()
+    for sentence in pages.what_it_cost(life, str(baseline["ref"]), so_far):
+        narrator.show(sentence)
+    return life
+
+
+def _afterwards(narrator: Narrator, stage: Stage, candidate: Candidate, versions: Sequence[Document]) -> None:
+    """Let traffic go on, and meanwhile ask the version that was rolled back about everybody."""
+    first, second = (str(version["ref"]) for version in versions[:2])
+    tally = stage.traffic.phase()
+    everybody = patients()
+    with narrator.waiting(f"Asking {second} about all {len(everybody)} patients, away from the traffic"):
+        failed = refusals(candidate, everybody)
+    narrator.say(f"Since the rollback: {tally.requests} requests, {tally.answered[first]} of them answered by {first}.")
+    narrator.say(
+        f"Switched on for everybody, {second} would have failed ",
+        (f"{failed} of the {len(everybody)} patients", "bold"),
+        f" ({100 * failed / len(everybody):.1f} %).",
+    )
+
+
+def _good_release(narrator: Narrator, stage: Stage, version: Document) -> Release:
+    shares = ", then ".join(f"{weight:g} %" for weight in story.RAMP)
+    narrator.heading(4, f"{version['ref']} gets {shares}: each step after a good health check")
+    for weight in story.RAMP:
+        with narrator.moving() as picture:
+            step = story.take_step(stage, version, weight, _shower(narrator, picture))
+        narrator.show(pages.step(step, narrator.screen))
+        if not step.came_true:
+            break
+    return story.release(stage.client, str(version["ref"]))
+
+
+def _shower(narrator: Narrator, picture: Callable[..., None]) -> Callable[[Look], None]:
+    return lambda look: picture(pages.moment(look, narrator.screen), pages.line(look))
+
+
+def _conclude(
+    narrator: Narrator, callers: Tally, bad: Release, good: Release | None, serving: str, wanted: str
+) -> bool:
+    """Hold what happened against what the story promises."""
+    caught = bad.did("auto_rollback_triggered", "rolled_back")
+    promoted = good is not None and good.did("auto_promotion_triggered", "promoted")
+    statuses = ", ".join(f"{status}: {count}" for status, count in callers.statuses.items())
+    facts = (
+        (caught, f"{bad.ref} was rolled back by the health checker", f"{bad.ref} was not rolled back"),
+        (
+            callers.requests > 0 and not callers.failed,
+            f"all {callers.requests} requests were answered with status 200",
+            f"{callers.failed} of {callers.requests} requests were not answered with status 200 ({statuses})",
+        ),
+        (promoted, f"{wanted} was promoted by the health checker", f"{wanted} was not promoted by the health checker"),
+        (serving == wanted, f"{DEPLOYMENT} serves {serving}", f"{DEPLOYMENT} serves {serving}, not {wanted}"),
+    )
+    narrator.gap()
+    for came_true, sentence, otherwise in facts:
+        narrator.fact(sentence if came_true else otherwise, came_true=came_true)
+    return all(came_true for came_true, _, _ in facts)

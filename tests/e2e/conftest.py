@@ -1,0 +1,56 @@
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from tests import models
+from tests.server import Server, serving
+
+from serinus.assembly import System, assembled
+from serinus.client import Client
+from serinus.home import Home
+from serinus.settings import ServerSettings
+
+_numbers = count(1)
+QUICK = {
+    "SERINUS_ALLOW_PICKLE": "true",
+    "SERINUS_CHECK_INTERVAL": "0.1",
+    "SERINUS_EVIDENCE_INTERVAL": "0.05",
+    "SERINUS_LOG_INTERVAL": "0.02",
+}
+"""Settings under which nothing has to be waited for."""
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with risk@1 and risk@2, which are right."""
+    with serving(tmp_path_factory.mktemp("e2e") / "home", **QUICK) as server:
+        with server.client() as client:
+            for _ in range(2):
+                models.register(client, "risk", models.Risk())
+        yield server
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> Iterator[Client]:
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def name() -> str:
+    """The name of a deployment that does not exist yet."""
+    return f"prod-{next(_numbers)}"
+
+
+@pytest.fixture
+async def system(tmp_path: Path) -> AsyncIterator[System]:
+    """A whole system in this process, whose checks are made by hand, with risk@1 and risk@2, which are right."""
+    settings = ServerSettings(
+        home=tmp_path / "home", allow_pickle=True, check_interval=3600, evidence_interval=0.01, log_interval=0.01
+    )
+    with Home(settings.home) as home:
+        async with assembled(settings, home) as system:
+            for _ in range(2):
+                await system.registry.register(models.pickled(models.Risk()), "risk")
+            yield system

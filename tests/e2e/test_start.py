@@ -1,0 +1,207 @@
+"""A server starts whole or not at all, and says why."""
+
+import asyncio
+import json
+import socket
+import stat
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests import models
+from tests.e2e.conftest import QUICK
+from tests.e2e.load import ask_at_once
+from tests.models import KNOWN, STABLE
+from tests.server import Server, attempt_to_serve, eventually, serving, start
+
+from serinus.client import Client
+from serinus.core.names import VersionRef
+
+LOADING_S = 1.0
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def test_nobody_is_answered_before_the_models_are_loaded_and_nobody_waits_for_loading(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with serving(home, **QUICK) as server, server.client() as client:
+        models.register(client, "risk", models.Risk(loading=LOADING_S))
+        models.register(client, "risk", models.Risk(loading=LOADING_S))
+        client.deploy("prod", STABLE, {"auto_promote": False})
+        client.start("prod", 2, 50)
+
+    port, began = free_port(), time.monotonic()
+    server = start(home, "--port", str(port), **QUICK)
+    try:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+            while not (server.home / "server.json").exists():
+                assert server.process.poll() is None
+                # Nobody listens, or whoever does says that it is not ready.
+                try:
+                    assert http.get("/health/ready").status_code == 503
+                except httpx2.ConnectError:
+                    time.sleep(0.05)
+            listening_s = time.monotonic() - began
+            assert http.get("/health/ready").status_code == 200
+            answers = [http.post("/predict/prod", json={"features": KNOWN}) for _ in range(20)]
+    finally:
+        server.terminate()
+
+    assert listening_s > LOADING_S
+    assert {answer.json()["model_role"] for answer in answers} == {"baseline", "canary"}
+    assert max(answer.elapsed.total_seconds() for answer in answers) < LOADING_S / 3
+
+
+async def test_loading_a_canary_holds_up_no_request(server: Server, client: Client, name: str) -> None:
+    slow = VersionRef.parse(models.register(client, "risk", models.Risk(loading=LOADING_S))).version
+    client.deploy(name, STABLE)
+
+    async def start_canary() -> float:
+        began = time.monotonic()
+        await asyncio.to_thread(client.start, name, slow, 0)
+        return time.monotonic() - began
+
+    starting = asyncio.create_task(start_canary())
+    replies = []
+    while not starting.done():
+        replies += await ask_at_once(server.port, name, 20, {"features": KNOWN}, connections=2)
+
+    assert await starting > LOADING_S
+    assert {reply.status for reply in replies} == {200}
+    assert max(reply.seconds for reply in replies) < LOADING_S / 3
+
+
+def test_a_model_that_cannot_be_loaded_at_the_start_is_told_and_served_once_it_can(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with serving(home, **QUICK) as server, server.client() as client:
+        models.register(client, "risk", models.Risk())
+        models.register(client, "other", models.Risk(loading=0.1))
+        client.deploy("prod", STABLE)
+        client.deploy("well", VersionRef("other", 1))
+    (artifact,) = [
+        file
+        for file in (home / "artifacts").rglob("*")
+        if file.is_file() and file.read_bytes() == models.pickled(models.Risk()).data
+    ]
+    away = artifact.rename(tmp_path / "away")
+
+    server = start(home, **QUICK)
+    try:
+        assert eventually(lambda: server.announced)
+        with server.http() as http:
+            ready = http.get("/health/ready")
+            refused = http.post("/predict/prod", json={"features": KNOWN})
+            served = http.post("/predict/well", json={"features": KNOWN})
+            away.rename(artifact)
+            assert ready.status_code == 503
+            assert "prod" in ready.json()["checks"]["models"]
+            assert refused.status_code == 503
+            assert refused.json()["code"] == "SERINUS-UNAVAILABLE"
+            assert refused.headers["retry-after"]
+            assert served.status_code == 200
+            assert eventually(lambda: http.get("/health/ready").status_code == 200, patience_s=15)
+            assert http.post("/predict/prod", json={"features": KNOWN}).status_code == 200
+    finally:
+        server.terminate()
+
+
+def test_a_second_server_on_the_same_home_is_refused_with_where_the_first_one_is(server: Server) -> None:
+    second = attempt_to_serve(server.home)
+
+    assert second.returncode == 1
+    assert str(server.home) in second.stderr
+    assert server.url in second.stderr
+    assert str(server.pid) in second.stderr
+    assert "Traceback" not in second.stderr
+    with server.http() as http:
+        assert http.get("/health/ready").status_code == 200
+    assert server.announced
+
+
+def test_the_network_is_let_in_on_demand_alone(tmp_path: Path) -> None:
+    refused = attempt_to_serve(tmp_path / "home", "--host", "0.0.0.0")
+
+    assert refused.returncode == 2
+    assert "0.0.0.0" in refused.stderr
+    assert "--insecure" in refused.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_whoever_lets_the_network_in_is_called_by_any_name(tmp_path: Path) -> None:
+    with serving(tmp_path / "home", "--host", "0.0.0.0", "--insecure") as server:
+        local = f"http://127.0.0.1:{server.port}/health"
+        assert httpx2.get(local, headers={"host": "models.example"}, trust_env=False).status_code == 200
+
+
+def test_a_port_in_use_is_named(server: Server, tmp_path: Path) -> None:
+    refused = attempt_to_serve(tmp_path / "home", "--port", str(server.port))
+
+    assert refused.returncode == 1
+    assert f"127.0.0.1:{server.port}" in refused.stderr
+    assert "--port 0" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("SERINUS_CHECK_INTERVAL", "abc"),
+        ("SERINUS_PREDICT_TIMEOUT", "-1"),
+        ("SERINUS_DATABASE_URL", "mysql://db/serinus"),
+        ("SERINUS_ARTIFACTS_URL", "ftp://files/models"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_with_its_value_and_what_to_do(
+    tmp_path: Path, setting: str, value: str
+) -> None:
+    refused = attempt_to_serve(tmp_path / "home", **{setting: value})
+
+    assert refused.returncode == 2, refused.stderr
+    assert setting in refused.stderr
+    assert value.partition("://")[0] in refused.stderr
+    assert "unset" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_hash_key_that_is_too_short_is_refused_without_being_shown(tmp_path: Path) -> None:
+    refused = attempt_to_serve(tmp_path / "home", SERINUS_HASH_KEY="hunter2")
+
+    assert refused.returncode == 2
+    assert "SERINUS_HASH_KEY" in refused.stderr
+    assert "hunter2" not in refused.stderr
+
+
+def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "serinus.db").write_text("this is a diary, and no database" * 100)
+
+    refused = attempt_to_serve(tmp_path / "home")
+
+    assert refused.returncode == 1
+    assert "serinus.db" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    refused = attempt_to_serve(tmp_path / "file" / "home")
+
+    assert refused.returncode == 1
+    assert str(tmp_path / "file" / "home") in refused.stderr
+    assert "SERINUS_HOME" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_what_is_secret_in_the_home_is_its_owners_alone(server: Server) -> None:
+    modes = {name: stat.S_IMODE((server.home / name).stat().st_mode) for name in ("hash.key", "server.json")}
+
+    assert modes == {"hash.key": 0o600, "server.json": 0o600}
+    assert stat.S_IMODE(server.home.stat().st_mode) == 0o700
+    assert json.loads((server.home / "server.json").read_text())["pid"] == server.pid

@@ -1,0 +1,13 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.services.world import World
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A server's parts; its gateway is not started."""
+    world = await World.opened(tmp_path)
+    yield world
+    await world.closed()

@@ -1,0 +1,181 @@
+"""Stand-ins for what lies behind the ports, so that a test decides how the outside behaves."""
+
+import asyncio
+import selectors
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from serinus.core.answers import Answer
+from serinus.core.names import VersionRef
+from serinus.core.records import ModelVersion, VersionDraft
+from serinus.core.signature import Dtype, Feature, Output, OutputKind, Row, Signature
+
+T = TypeVar("T")
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PATIENCE_S = 30.0
+"""How long a test waits for what must come, on a machine however busy."""
+X, Y = Feature("x", Dtype.FLOAT), Feature("y", Dtype.FLOAT)
+SIGNATURE = Signature((X, Y), Output(OutputKind.NUMBER))
+TURNED = Signature((Y, X), Output(OutputKind.NUMBER))
+ONE = VersionRef("risk", 1)
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.at = now
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+
+def model_version(
+    ref: VersionRef = ONE, signature: Signature = SIGNATURE, examples: tuple[tuple[float, ...], ...] = ()
+) -> ModelVersion:
+    return ModelVersion(ref, VersionDraft(ref.model, "sha256:0", 1, "own", signature, examples), NOW)
+
+
+class Puppet:
+    """A predictor that does what ``does`` says: answer, raise, or be silent until it is cancelled or ``speak`` is set.
+
+    It keeps no deadline of its own, as the port would have it: a test that needs one gives a ``silence_s``.
+    """
+
+    def __init__(self, version: ModelVersion | None = None) -> None:
+        self._version = version or model_version()
+        self.does: Answer | BaseException = Answer(float(self._version.ref.version))
+        self.silence_s: float | None = 0.0
+        self.speak = asyncio.Event()
+        self.asked: list[tuple[Row, float]] = []
+        self.cancelled = 0
+        self.closed = 0
+
+    @property
+    def version(self) -> ModelVersion:
+        return self._version
+
+    def is_silent(self) -> None:
+        """Answer nothing from now on, until ``speak`` is set."""
+        self.silence_s = None
+
+    async def predict(self, row: Row, timeout_s: float) -> Answer:
+        self.asked.append((row, timeout_s))
+        try:
+            await self._silence()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if isinstance(self.does, BaseException):
+            raise self.does
+        return self.does
+
+    async def _silence(self) -> None:
+        if self.silence_s is None:
+            await self.speak.wait()
+        elif self.silence_s > 0:
+            await asyncio.sleep(self.silence_s)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Puppets:
+    """Starts puppets; ``refuses`` says which versions cannot be started, and ``gate`` holds all of them up."""
+
+    def __init__(self) -> None:
+        self.starts: Counter[VersionRef] = Counter()
+        self.made: dict[VersionRef, list[Puppet]] = {}
+        self.refuses: dict[VersionRef, Exception] = {}
+        self.examples_fail: dict[VersionRef, Exception] = {}
+        self.gates: dict[VersionRef, asyncio.Event] = {}
+
+    async def start(self, version: ModelVersion, artifact: bytes) -> Puppet:
+        self.starts[version.ref] += 1
+        if version.ref in self.gates:
+            await self.gates[version.ref].wait()
+        if version.ref in self.refuses:
+            raise self.refuses[version.ref]
+        puppet = Puppet(version)
+        if version.ref in self.examples_fail:
+            puppet.does = self.examples_fail[version.ref]
+        self.made.setdefault(version.ref, []).append(puppet)
+        return puppet
+
+    def __getitem__(self, ref: VersionRef) -> Puppet:
+        """Give the last puppet that was made of a version."""
+        return self.made[ref][-1]
+
+
+class Unreliable:
+    """Passes each call on to something real, unless it is told to fail it or to hold it up.
+
+    ``fails`` and ``gates`` are by the name of the call; ``calls`` counts those that were made.
+    """
+
+    def __init__(self, real: object) -> None:
+        self.real = real
+        self.fails: dict[str, Exception] = {}
+        self.gates: dict[str, asyncio.Event] = {}
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self.real, name)
+        if not asyncio.iscoroutinefunction(method):
+            passed: Callable[..., Awaitable[Any]] = method
+            return passed
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls[name] += 1
+            if name in self.gates:
+                await self.gates[name].wait()
+            if name in self.fails:
+                raise self.fails[name]
+            return await method(*args, **kwargs)
+
+        return call
+
+
+class _Leaping(selectors.DefaultSelector):
+    """Waits for no timer: it notes that the time has come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is not None:
+            self.now += max(0.0, timeout)
+            timeout = 0.0
+        return super().select(timeout)
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time passes only while it would sleep, and then at once."""
+
+    def __init__(self) -> None:
+        self._leaping = _Leaping()
+        self.lost: list[dict[str, Any]] = []
+        super().__init__(self._leaping)
+        self.set_exception_handler(lambda _, context: self.lost.append(context))
+
+    def time(self) -> float:
+        return self._leaping.now
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait for what happens elsewhere: on a thread, or in another task."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event of its own
+            await asyncio.sleep(0.001)

@@ -1,0 +1,167 @@
+"""A server's parts put together by hand, on a real store, board and artifact folder, with models that are puppets."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from tests.services.doubles import SIGNATURE, Clock, Puppet, Puppets, Unreliable
+
+from serinus.artifacts import ObjectArtifacts, open_artifacts
+from serinus.boards.memory import MemoryBoard
+from serinus.checker import HealthChecker
+from serinus.core.commands import Command, Create, StartCanary
+from serinus.core.deployment import Deployment
+from serinus.core.events import EventKind
+from serinus.core.evidence import Counts, Evidence, Key, bucket_of
+from serinus.core.names import VersionRef
+from serinus.core.policy import Settings
+from serinus.core.records import VersionDraft
+from serinus.core.routing import Role
+from serinus.core.signature import Scalar, Signature
+from serinus.engine import DeploymentEngine, Done
+from serinus.gateway import Gateway, Prediction
+from serinus.loaded import LoadedModels
+from serinus.ports import Board, EvidenceReport, Store
+from serinus.predictions import HashKey, PredictionLog
+from serinus.stores.sql import SqlStore, open_store
+
+V1, V2, V3 = (VersionRef("risk", number) for number in (1, 2, 3))
+NAME = "credit"
+ROW = {"x": 1.0, "y": 2.0}
+
+
+def counts(requests: int, *, failed: int = 0, ms: float = 20.0) -> Counts:
+    """Give the counts of an arm whose requests all took the same time."""
+    return Counts(requests, model_errors=failed, latency={bucket_of(ms): requests} if requests else {})
+
+
+def both(baseline: Counts, canary: Counts, rollout: str = f"{NAME}:1") -> dict[Key, Counts]:
+    """Give the evidence of a rollout of V2 against V1."""
+    return {
+        Key(rollout, str(V1), 1, Role.BASELINE): baseline,
+        Key(rollout, str(V2), 1, Role.CANARY): canary,
+    }
+
+
+@dataclass
+class World:
+    """One server process; ``restarted`` gives the next one on the same database."""
+
+    folder: Path
+    real_store: SqlStore
+    clock: Clock
+    artifacts: ObjectArtifacts
+    store: Unreliable = field(init=False)
+    board: MemoryBoard = field(default_factory=MemoryBoard)
+    shaky_board: Unreliable = field(init=False)
+    models: Puppets = field(default_factory=Puppets)
+    troubles: list[str] = field(default_factory=list)
+    point: float = 0.999
+    boot: str = "boot-1"
+
+    def __post_init__(self) -> None:
+        self.store, self.shaky_board = Unreliable(self.real_store), Unreliable(self.board)
+        store, board = cast("Store", self.store), cast("Board", self.shaky_board)
+        tell = self.troubles.append
+        self.loaded = LoadedModels(store, self.artifacts, self.models, grace_s=0.0)
+        self.log = PredictionLog(store, HashKey(b"k" * 32), interval_s=0.001, limit=1000, on_trouble=tell)
+        self.engine = DeploymentEngine(
+            store=store, board=board, loaded=self.loaded, clock=self.clock, acknowledgement_timeout_s=20.0
+        )
+        numbers = itertools.count(1)
+        self.gateway = Gateway(
+            "gateway-1",
+            self.boot,
+            store=store,
+            board=board,
+            loaded=self.loaded,
+            log=self.log,
+            clock=self.clock,
+            timeout_s=20.0,
+            evidence_interval_s=0.001,
+            sticky_key=b"sticky",
+            new_id=lambda: f"{self.boot}-{next(numbers)}",
+            on_trouble=tell,
+            draw=lambda: self.point,
+            retry_interval_s=0.001,
+        )
+        self.checker = HealthChecker(
+            store=store, board=board, engine=self.engine, clock=self.clock, interval_s=0.001, on_trouble=tell
+        )
+
+    @classmethod
+    async def opened(cls, folder: Path) -> "World":
+        store = await open_store(f"sqlite:///{folder}/serinus.db")
+        return cls(folder, store, Clock(), open_artifacts(folder / "artifacts"))
+
+    async def closed(self) -> None:
+        await self.gateway.stop()
+        await self.loaded.close()
+        await self.real_store.close()
+
+    def restarted(self) -> "World":
+        """Give a process that knows only what is on record."""
+        number = int(self.boot.removeprefix("boot-")) + 1
+        return World(self.folder, self.real_store, self.clock, self.artifacts, boot=f"boot-{number}")
+
+    # ------------------------------------------------------------------------------------- steering
+
+    async def register(
+        self,
+        count: int = 1,
+        model: str = "risk",
+        signature: Signature = SIGNATURE,
+        examples: tuple[tuple[Scalar | None, ...], ...] = (),
+    ) -> VersionRef:
+        """Register versions, and give the last of them."""
+        data = f"{model} {signature} {examples}".encode()
+        digest = await self.artifacts.put(data)
+        draft = VersionDraft(model, digest, len(data), "own", signature, examples)
+        versions = [await self.real_store.register(draft, self.clock.now()) for _ in range(count)]
+        return versions[-1].ref
+
+    async def deploy(self, name: str = NAME, baseline: VersionRef = V1, **settings: Any) -> Deployment:
+        done = await self.engine.create(Create(name=name, baseline=baseline, settings=Settings(**settings)))
+        return done.state
+
+    async def start(self, weight: float = 50.0, canary: VersionRef = V2, name: str = NAME) -> Done:
+        return await self.do(StartCanary(canary=canary, weight=weight), name)
+
+    async def do(self, command: Command, name: str = NAME) -> Done:
+        return await self.engine.execute(name, command)
+
+    async def rolling(self, weight: float = 50.0, **settings: Any) -> Deployment:
+        """Give a deployment of V1 with a canary of V2."""
+        await self.register(3)
+        await self.deploy(**settings)
+        return (await self.start(weight)).state
+
+    async def ask(self, role: Role | None = None, name: str = NAME, **more: Any) -> Prediction:
+        """Ask for a prediction whose role is drawn: the canary's for a point at the lower end."""
+        if role is not None:
+            self.point = 0.0 if role is Role.CANARY else 0.999
+        return await self.gateway.predict(name, ROW, **more)
+
+    def baseline(self) -> Puppet:
+        return self.models[V1]
+
+    def canary(self) -> Puppet:
+        return self.models[V2]
+
+    # ------------------------------------------------------------------------------------ observing
+
+    async def report(self, evidence: Evidence, gateway: str = "gateway-1") -> None:
+        """Put up evidence as a gateway would."""
+        await self.board.report(EvidenceReport(gateway, self.boot, evidence))
+
+    async def kinds(self, name: str = NAME) -> list[EventKind]:
+        return [entry.event.kind for entry in await self.real_store.events(name)]
+
+    def counted(self, role: Role, rollout: str = f"{NAME}:1", split_version: int = 1) -> Counts:
+        ref = V2 if role is Role.CANARY else V1
+        return self.gateway.evidence().get(Key(rollout, str(ref), split_version, role), Counts())
+
+
+Opened = Callable[[], World]
