@@ -170,3 +170,12 @@ def test_a_fitted_model_is_packed_and_registered(client: Client, server: FakeSer
     assert version["examples"] > 0
     assert version["signature"]["output"]["class_names"] == ["no", "yes"]
     assert version["digest"] in server.artifacts
+
+
+def test_without_a_url_the_one_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERINUS_URL", "http://127.0.0.1:8123")
+    with Client() as client:
+        assert client.base_url == "http://127.0.0.1:8123"
+    monkeypatch.delenv("SERINUS_URL")
+    with Client() as client:
+        assert client.base_url == "http://127.0.0.1:8000"

@@ -7,6 +7,7 @@ from serinus.core.evidence import Counts, Evidence, Key, bucket_of
 from serinus.core.routing import Role
 from serinus.telemetry import Readings, ServedArm, Telemetry
 
+LABELS = ("deployment", "model_version", "model_role", "status", "le")
 ODD = 'a"b\\c\nd é'
 
 
@@ -24,10 +25,10 @@ def readings(evidence: Evidence | None = None, **more: Any) -> Readings:
 
 
 def samples(shown: Readings, name: str) -> dict[tuple[str, ...], float]:
-    """Give the samples of a name by their labels' values, as Prometheus would read them."""
+    """Give the samples of a name by their labels' values (in the order of ``LABELS``), as Prometheus reads them."""
     text = Telemetry(lambda: shown).exposition().decode()
     return {
-        tuple(sample.labels.values()): sample.value
+        tuple(sample.labels[name] for name in LABELS if name in sample.labels): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if sample.name == name
@@ -76,8 +77,8 @@ def test_buckets_are_cumulative_and_the_last_holds_all() -> None:
     buckets = samples(shown, "prediction_latency_ms_bucket")
 
     assert {labels[-1]: value for labels, value in buckets.items()} == {
-        "1.0": 1, "5.0": 1, "10.0": 3, "25.0": 3, "50.0": 6, "100.0": 6, "200.0": 6,
-        "500.0": 10, "1000.0": 10, "2500.0": 10, "5000.0": 10, "+Inf": 15,
+        "1": 1, "5": 1, "10": 3, "25": 3, "50": 6, "100": 6, "200": 6,
+        "500": 10, "1000": 10, "2500": 10, "5000": 10, "+Inf": 15,
     }  # fmt: skip
     assert samples(shown, "prediction_latency_ms_count") == {("fraud", "risk@2", "canary"): 15}
     assert samples(shown, "prediction_latency_ms_sum") == {("fraud", "risk@2", "canary"): 46334.5}

@@ -37,8 +37,8 @@ class Client:
     the command is refused with ConflictError if somebody else has changed the deployment since then.
     """
 
-    def __init__(self, base_url: str = "", *, actor: str = "", timeout: float = 60.0) -> None:
-        self.base_url = _checked_url(base_url or os.environ.get("SERINUS_URL") or DEFAULT_URL)
+    def __init__(self, base_url: str | None = None, *, actor: str = "", timeout: float = 60.0) -> None:
+        self.base_url = _checked_url(os.environ.get("SERINUS_URL", DEFAULT_URL) if base_url is None else base_url)
         self._timeout = timeout
         self._http = httpx2.Client(
             base_url=self.base_url,

@@ -45,10 +45,10 @@ def candidates(versions: Sequence[Document], trained: Sequence[Candidate], scree
 def rule(deployed: Document) -> RenderableType:
     """Say by which rule its canaries will be judged, and what differs from the defaults."""
     policy = mapped(mapped(deployed.get("settings")).get("policy"))
-    usual = seconds(ThresholdPolicy().interval_s)
+    often, usual = seconds(policy.get("interval_s")), seconds(ThresholdPolicy().interval_s)
     return Text(
         f"Policy {policy_words(policy)}.\n"
-        f"That is its default, but for the checks (every {usual}); and promotion waits for 100 % of the traffic.",
+        f"Not as by default: a check every {often} instead of {usual}; promotion at 100 % of the traffic only.",
         "dim",
     )
 
