@@ -113,7 +113,7 @@ class Server:
         return self.process.wait(PATIENCE_S)
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once, if it runs."""
         self.process.kill()
         self.process.wait(PATIENCE_S)
 
@@ -134,11 +134,10 @@ def start(home: Path, *arguments: str, **settings: str) -> Server:
 
 @contextmanager
 def serving(home: Path, *arguments: str, **settings: str) -> Iterator[Server]:
-    """Run a server until the block ends; ``settings`` go into its environment."""
+    """Run a server, killed when the block ends; ``settings`` go into its environment."""
     server = start(home, *arguments, **settings)
     try:
         server.wait_until_ready()
         yield server
     finally:
-        if server.process.poll() is None:
-            server.terminate()
+        server.kill()

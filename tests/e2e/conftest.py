@@ -9,7 +9,7 @@ from tests.server import Server, serving
 from serinus.assembly import System, assembled
 from serinus.client import Client
 from serinus.home import Home
-from serinus.settings import ServerSettings
+from serinus.settings import read_settings
 
 _numbers = count(1)
 QUICK = {
@@ -46,7 +46,7 @@ def name() -> str:
 @pytest.fixture
 async def system(tmp_path: Path) -> AsyncIterator[System]:
     """A whole system in this process, whose checks are made by hand, with risk@1 and risk@2, which are right."""
-    settings = ServerSettings(
+    settings = read_settings(
         home=tmp_path / "home", allow_pickle=True, check_interval=3600, evidence_interval=0.01, log_interval=0.01
     )
     with Home(settings.home) as home:

@@ -21,7 +21,7 @@ from serinus.core.policy import Settings
 from serinus.core.records import ModelVersion
 from serinus.core.signature import Row
 from serinus.home import Home
-from serinus.settings import ServerSettings
+from serinus.settings import read_settings
 
 DRAWS = 100_000
 
@@ -65,7 +65,7 @@ async def test_of_a_hundred_thousand_requests_each_share_goes_to_the_canary(
 ) -> None:
     monkeypatch.setattr("serinus.assembly.ThreadPredictors", Instants)
     # The log takes one entry and drops the others, which would take their time.
-    settings = ServerSettings(home=tmp_path, allow_pickle=True, check_interval=3600, log_interval=60, log_limit=1)
+    settings = read_settings(home=tmp_path, allow_pickle=True, check_interval=3600, log_interval=60, log_limit=1)
     with Home(tmp_path) as home:
         async with assembled(settings, home) as system:
             for _ in range(2):

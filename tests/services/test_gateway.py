@@ -147,6 +147,7 @@ async def test_a_split_older_than_the_state_is_neither_served_nor_acknowledged(w
 
 async def test_a_change_that_comes_as_the_last_one_is_done_is_not_lost(world: World) -> None:
     state = await world.rolling(weight=50.0)
+    world.gateway._retry_interval_s = 60.0
     await world.gateway.start()
     world.board.put(NAME, Split(NAME, state.generation + 1, f"{NAME}:1", 2, 20.0).encoded())
     refresh, reads = world.gateway._refreshing[NAME], world.store.calls["deployment"]

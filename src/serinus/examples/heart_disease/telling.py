@@ -12,6 +12,8 @@ from serinus.examples.heart_disease.traffic import Tally, Traffic
 
 ALONE_S = 1.0
 """Seconds for which the first version is shown alone."""
+SETTLE_S = 0.6
+"""Seconds in which the server puts up the counts of a canary's last moments: it does so every quarter."""
 
 Trained = Callable[[], Sequence[Candidate]]
 
@@ -71,6 +73,7 @@ def _bad_release(narrator: Narrator, stage: Stage, baseline: Document, version: 
         narrator.say(("Serinus warns: ", "yellow"), f"{warning}.")
     with narrator.moving() as picture:
         story.until_it_ends(stage, ref, tally, _shower(narrator, picture))
+        time.sleep(SETTLE_S)
     narrator.gap()
     life, so_far = story.release(stage.client, ref), stage.traffic.total()
     narrator.show(pages.verdict(life, narrator.screen))
