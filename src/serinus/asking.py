@@ -4,44 +4,15 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from serinus.arms import Arm
 from serinus.core.answers import Answer
-from serinus.core.errors import ModelTimeout, PlatformError, SerinusError
-from serinus.core.evidence import Key
-from serinus.core.routing import Role
+from serinus.core.errors import ModelTimeout, SerinusError
 from serinus.core.signature import Row
-from serinus.ports import Predictor
 
 MODEL_SHARE = 0.95
 """The part of the caller's deadline that a model has, whatever its role; the rest is for answering."""
 HEDGE_SHARE = 0.5
 """The part of the caller's deadline after which the baseline is asked besides a canary that is still silent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One role of a deployment, ready to answer.
-
-    ``key`` says under what its requests are counted; ``order`` puts a row of the baseline into this model's order.
-    """
-
-    role: Role
-    name: str
-    predictor: Predictor
-    key: Key
-    order: tuple[int, ...] | None = None
-
-    async def predict(self, row: Row, timeout_s: float) -> Answer:
-        """Ask the model for one row in the baseline's order; whatever goes wrong is a SerinusError."""
-        arranged = row if self.order is None else [row[index] for index in self.order]
-        try:
-            return await self.predictor.predict(arranged, timeout_s)
-        except SerinusError:
-            raise
-        except Exception as defect:
-            raise PlatformError(
-                f"{self.name} could not be asked: {type(defect).__name__}: {defect}",
-                remedy="This is a defect of Serinus, not of the model; please report it.",
-            ) from defect
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,12 @@ class DeploymentEngine:
                 warnings = await self._prepared(state, command)
                 # A rollout begins when its model is ready: loading it took its time.
                 new, events = apply(state, command, self._clock.now())
-                sequence = [*before, *(_with_warnings(each, warnings) for each in events), *after]
+                done_at = events[-1].at
+                sequence = [
+                    *before,
+                    *(_with_warnings(each, warnings) for each in events),
+                    *(replace(each, at=done_at) for each in after),
+                ]
                 return await self._commit(
                     new, state.generation, [replace(each, generation=new.generation) for each in sequence]
                 )

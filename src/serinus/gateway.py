@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from serinus.asking import Arm, Outcome, ask
+from serinus.arms import Arm, Served, arm_of, as_baseline
+from serinus.asking import Outcome, ask
 from serinus.core.deployment import Deployment
 from serinus.core.errors import InvalidFeatures, ModelError, NotFound, SerinusError, Unavailable
 from serinus.core.evidence import Evidence, Key
 from serinus.core.ledger import Ledger, Tally, outside
-from serinus.core.names import VersionRef
 from serinus.core.records import PredictionRecord
-from serinus.core.routing import Role, Split, assign, forced_role, sticky_point
+from serinus.core.routing import Role, Split, forced_role, sticky_point
 from serinus.loaded import LoadedModels, cause_of
-from serinus.ports import Board, Clock, EvidenceReport, Predictor, Store
+from serinus.ports import Board, Clock, EvidenceReport, Store
 from serinus.predictions import Answered, PredictionLog
 
 RETRY_S = 5.0
@@ -37,24 +37,6 @@ class Prediction:
     latency_ms: float
     model_version: str
     failover: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A deployment as this gateway serves it, replaced as a whole at each change.
-
-    ``split`` is the one in force, None while it is missing, malformed, older than ``state``, or of a rollout that is
-    not known here: all to the baseline then.
-    """
-
-    state: Deployment
-    baseline: Arm
-    canary: Arm | None
-    split: Split | None = None
-
-    def draw(self, point: float) -> Role:
-        """Draw a role; the baseline where no canary is ready here."""
-        return Role.BASELINE if self.canary is None else assign(self.split, point)
 
 
 @dataclass(slots=True)
@@ -313,8 +295,10 @@ class Gateway:
         """Serve by another split; from now on both roles are counted under it."""
         state, canary = served.state, served.canary
         if split is None or state.active is None or split.rollout != state.active.id:
-            baseline = self._counted(served.baseline, outside(state.name), 0)
-            return Served(state, baseline, canary)
+            promoted = canary is not None and split is not None and not split.rollout and split.baseline == canary.name
+            if canary is not None and promoted:  # it goes on, without a request going back to the old baseline
+                return Served(state, self._counted(as_baseline(canary), outside(state.name), 0), None)
+            return Served(state, self._counted(served.baseline, outside(state.name), 0), canary)
         return Served(
             state,
             self._counted(served.baseline, split.rollout, split.split_version),
@@ -329,7 +313,7 @@ class Gateway:
 
     async def _made_ready(self, state: Deployment) -> tuple[Served, str]:
         predictor = await self._loaded.get(state.baseline)
-        baseline = _arm(state, Role.BASELINE, state.baseline, predictor)
+        baseline = arm_of(state, Role.BASELINE, state.baseline, predictor)
         canary, trouble = None, ""
         if state.active is not None:
             ref = state.active.canary
@@ -339,7 +323,7 @@ class Gateway:
                 trouble = f"the canary {ref} gets no traffic: {cause_of(failure)}"
             else:
                 order = predictor.version.signature.reordering(new.version.signature)
-                canary = replace(_arm(state, Role.CANARY, ref, new), order=order)
+                canary = replace(arm_of(state, Role.CANARY, ref, new), order=order)
         for earlier in state.previous[-1:]:
             with suppress(Exception):  # `undo` loads it again, and says then what is wrong with it
                 await self._loaded.get(earlier)
@@ -393,10 +377,6 @@ def error_kind(failure: SerinusError | None) -> str:
     if failure is None:
         return ""
     return failure.kind if isinstance(failure, ModelError) else "platform"
-
-
-def _arm(state: Deployment, role: Role, ref: VersionRef, predictor: Predictor) -> Arm:
-    return Arm(role, str(ref), predictor, Key(outside(state.name), str(ref), 0, role))
 
 
 def _count(tally: Tally, outcome: Outcome) -> None:

@@ -87,12 +87,12 @@ def test_without_a_rollout_the_baseline_answers_whatever_the_weight_says() -> No
 
 
 def test_a_stable_deployment_has_no_share_to_give() -> None:
-    assert split_of(lived()) == Split("churn-prod", generation=1)
+    assert split_of(lived()) == Split("churn-prod", generation=1, baseline="churn@1")
 
 
 def test_a_running_canary_has_the_share_of_its_rollout() -> None:
     state = lived(START, SetWeight(weight=25), settings=Settings(sticky=True))
-    assert split_of(state) == Split("churn-prod", 3, "churn-prod:1", 2, 25.0, sticky=True)
+    assert split_of(state) == Split("churn-prod", 3, "churn-prod:1", 2, 25.0, sticky=True, baseline="churn@1")
 
 
 def test_a_paused_canary_keeps_its_share() -> None:
@@ -100,7 +100,7 @@ def test_a_paused_canary_keeps_its_share() -> None:
 
 
 def test_an_ended_rollout_has_no_share() -> None:
-    assert split_of(lived(START, Promote())) == Split("churn-prod", generation=3)
+    assert split_of(lived(START, Promote())) == Split("churn-prod", generation=3, baseline="churn@2")
 
 
 # ------------------------------------------------------------------------------- what a board keeps
@@ -116,13 +116,13 @@ def test_whatever_is_not_a_split_is_none(raw: object) -> None:
     assert Split.decoded(raw) is None
 
 
-@given(SPLITS, st.sampled_from(["deployment", "generation", "rollout", "split_version", "weight", "sticky"]), JSON)
+@given(SPLITS, st.sampled_from(["deployment", "generation", "rollout", "split_version", "weight", "sticky", "baseline"]), JSON)
 def test_a_member_of_another_kind_makes_the_split_none_or_a_proper_one(kept: Split, name: str, value: object) -> None:
     decoded = Split.decoded(kept.encoded() | {name: value})
     assert decoded is None or (type(value) in {str, int, float, bool} and decoded.encoded()[name] == value)
 
 
-@given(SPLITS, st.sampled_from(["deployment", "generation", "rollout", "split_version", "weight", "sticky"]))
+@given(SPLITS, st.sampled_from(["deployment", "generation", "rollout", "split_version", "weight", "sticky", "baseline"]))
 def test_a_split_that_lacks_a_member_is_none(kept: Split, name: str) -> None:
     assert Split.decoded({k: v for k, v in kept.encoded().items() if k != name}) is None
 

@@ -1,6 +1,6 @@
 """GET /metrics: the article's families, from the first moment of a rollout, never going down."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import httpx2
 import pytest
@@ -75,11 +75,12 @@ def test_the_families_are_of_the_kinds_that_dashboards_expect(http: httpx2.Clien
 def test_the_share_follows_the_rollout(http: httpx2.Client, client: Client, name: str) -> None:
     client.deploy(name, STABLE)
     shares = [of(samples(http, name), "canary_traffic_pct")]
-    for act in (
+    acts: list[Callable[[], object]] = [
         lambda: client.start(name, 2, 12.5),
         lambda: client.set_weight(name, 70),
         lambda: client.rollback(name),
-    ):
+    ]
+    for act in acts:
         act()
         shares.append(of(samples(http, name), "canary_traffic_pct"))
 
@@ -113,7 +114,7 @@ def test_prometheus_and_the_api_count_the_same(http: httpx2.Client, client: Clie
             ]
             if any(ours != theirs for ours, theirs in pairs):
                 return False
-        return sum(told[role]["requests"] for role, _ in arms) == 60
+        return sum(int(told[role]["requests"]) for role, _ in arms) == 60
 
     assert eventually(metrics_agree)
     found, told = samples(http, name), client.metrics(name)
@@ -142,7 +143,7 @@ def test_a_failover_is_charged_to_the_canary_and_not_counted_for_the_baseline(
 
 def test_no_counter_ever_goes_down_over_rollouts(http: httpx2.Client, client: Client, name: str) -> None:
     client.deploy(name, STABLE)
-    steps = [
+    steps: list[Callable[[], object]] = [
         lambda: client.start(name, 2, 50),
         lambda: ask(http, name, 20),
         lambda: client.set_weight(name, 80),

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import pytest
 from tests.services.doubles import SIGNATURE, TURNED, LeapingLoop, Puppet, model_version
 
-from serinus.asking import Arm, Outcome, ask
+from serinus.arms import Arm
+from serinus.asking import Outcome, ask
 from serinus.core.answers import Answer
 from serinus.core.errors import BadOutput, ModelError, ModelTimeout, Overloaded, PlatformError, Unavailable
 from serinus.core.evidence import Key

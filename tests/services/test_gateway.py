@@ -602,3 +602,14 @@ async def test_the_features_are_checked_by_the_baselines_signature(world: World)
 
     assert refused.value.field == "features.y"
     assert (await world.gateway.predict(NAME, ROW)).model_version == str(V1)
+
+
+async def test_at_a_promotion_no_request_goes_back_to_the_old_baseline(world: World) -> None:
+    state = await world.rolling(weight=100.0)
+    await world.gateway.start()
+    promoted, _ = apply(state, Promote(), NOW)
+
+    await world.board.publish(split_of(promoted))  # and before anything is read from the store:
+    answered = await world.ask(BASELINE)
+
+    assert (answered.model_version, answered.model_role) == ("risk@2", BASELINE)

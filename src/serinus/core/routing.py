@@ -19,7 +19,8 @@ class Role(StrEnum):
 class Split:
     """How a deployment's traffic is divided: ``weight`` percent to the canary of ``rollout``.
 
-    ``generation`` is the deployment's; a split of an older generation never replaces one of a newer.
+    ``generation`` is the deployment's; a split of an older generation never replaces one of a newer. ``baseline`` names
+    the version that has the rest, so that a promotion is told from a rollback by the split alone.
     """
 
     deployment: str
@@ -28,6 +29,7 @@ class Split:
     split_version: int = 0
     weight: float = 0.0
     sticky: bool = False
+    baseline: str = ""
 
     def encoded(self) -> dict[str, object]:
         """Give the plain mapping that a board keeps."""
@@ -46,9 +48,11 @@ class Split:
 def split_of(state: Deployment) -> Split:
     """Derive the split that a deployment's state asks for."""
     active = state.active
+    baseline = str(state.baseline)
     if active is None:
-        return Split(state.name, state.generation)
-    return Split(state.name, state.generation, active.id, active.split_version, active.weight, state.settings.sticky)
+        return Split(state.name, state.generation, baseline=baseline)
+    sticky = state.settings.sticky
+    return Split(state.name, state.generation, active.id, active.split_version, active.weight, sticky, baseline)
 
 
 def assign(split: Split | None, point: float) -> Role:
@@ -98,4 +102,5 @@ _READERS: dict[str, Callable[[object], bool]] = {
     "split_version": _is_whole,
     "weight": _is_share,
     "sticky": lambda value: isinstance(value, bool),
+    "baseline": lambda value: isinstance(value, str),
 }

@@ -1,0 +1,68 @@
+"""The two roles of a deployment as a gateway serves them."""
+
+from dataclasses import dataclass, replace
+
+from serinus.core.answers import Answer
+from serinus.core.deployment import Deployment
+from serinus.core.errors import PlatformError, SerinusError
+from serinus.core.evidence import Key
+from serinus.core.ledger import outside
+from serinus.core.names import VersionRef
+from serinus.core.routing import Role, Split, assign
+from serinus.core.signature import Row
+from serinus.ports import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One role of a deployment, ready to answer.
+
+    ``key`` says under what its requests are counted; ``order`` puts a row of the baseline into this model's order.
+    """
+
+    role: Role
+    name: str
+    predictor: Predictor
+    key: Key
+    order: tuple[int, ...] | None = None
+
+    async def predict(self, row: Row, timeout_s: float) -> Answer:
+        """Ask the model for one row in the baseline's order; whatever goes wrong is a SerinusError."""
+        arranged = row if self.order is None else [row[index] for index in self.order]
+        try:
+            return await self.predictor.predict(arranged, timeout_s)
+        except SerinusError:
+            raise
+        except Exception as defect:
+            raise PlatformError(
+                f"{self.name} could not be asked: {type(defect).__name__}: {defect}",
+                remedy="This is a defect of Serinus, not of the model; please report it.",
+            ) from defect
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A deployment as this gateway serves it, replaced as a whole at each change.
+
+    ``split`` is the one in force, None while it is missing, malformed, older than ``state``, or of a rollout that is
+    not known here: all to the baseline then.
+    """
+
+    state: Deployment
+    baseline: Arm
+    canary: Arm | None
+    split: Split | None = None
+
+    def draw(self, point: float) -> Role:
+        """Draw a role; the baseline where no canary is ready here."""
+        return Role.BASELINE if self.canary is None else assign(self.split, point)
+
+
+def arm_of(state: Deployment, role: Role, ref: VersionRef, predictor: Predictor) -> Arm:
+    """Give a role's arm, counted outside of any rollout until a split says otherwise."""
+    return Arm(role, str(ref), predictor, Key(outside(state.name), str(ref), 0, role))
+
+
+def as_baseline(canary: Arm) -> Arm:
+    """Give a promoted canary: from now on requests are in its own order."""
+    return replace(canary, role=Role.BASELINE, order=None)
