@@ -160,7 +160,8 @@ def _checked_examples(
     return examples_as_rows(signature, examples)
 
 
-def _checked_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+def _checked_metrics(metrics: Mapping[str, object]) -> dict[str, float]:
+    checked: dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise InvalidInput(
@@ -168,4 +169,5 @@ def _checked_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
                 field=f"metrics.{name}",
                 remedy="Give a finite number, or leave it out.",
             )
-    return dict(metrics)
+        checked[name] = value
+    return checked

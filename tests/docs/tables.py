@@ -1,6 +1,12 @@
-"""Writes the README's table of settings from the settings themselves: `python -m tests.docs.tables`."""
+"""Writes what the README shows of the program, from the program.
 
+`python -m tests.docs.tables` writes the table of settings; with `--demo` it also runs the demo and writes its output.
+"""
+
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -8,6 +14,7 @@ from pydantic import SecretStr
 from serinus.settings import PREFIX, ServerSettings
 
 README = Path(__file__).parents[2] / "README.md"
+DEMO = re.compile(r"(?<=<!-- demo -->\n).*?(?=<!-- /demo -->)", re.DOTALL)
 PLACE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- /settings -->)", re.DOTALL)
 
 
@@ -25,5 +32,18 @@ def _shown(default: object) -> str:
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
+def demo_output() -> str:
+    """Run the demo and give its output in a Markdown block."""
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "serinus", "demo"]
+    ran = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    lines = [line.rstrip() for line in ran.stdout.strip().splitlines()]
+    return "\n".join(["```text", *lines, "```"]) + "\n"
+
+
 if __name__ == "__main__":
-    README.write_text(PLACE.sub(lambda _: settings_table(), README.read_text()))
+    text = PLACE.sub(lambda _: settings_table(), README.read_text())
+    if "--demo" in sys.argv:
+        output = demo_output()
+        text = DEMO.sub(lambda _: output, text)
+    README.write_text(text)

@@ -30,12 +30,12 @@ def test_the_trap_answers_everybody_in_its_own_data(candidates: Sequence[Candida
 
 
 def test_the_trap_has_the_best_accuracy_of_all(candidates: Sequence[Candidate]) -> None:
-    sound, trap, mended = (candidate.accuracy for candidate in candidates)
+    sound, trap, tuned = (candidate.accuracy for candidate in candidates)
 
-    assert trap > max(sound, mended)
+    assert trap > max(sound, tuned)
 
 
-def test_the_mended_version_is_no_less_accurate_than_the_first(candidates: Sequence[Candidate]) -> None:
+def test_the_tuned_version_is_no_less_accurate_than_the_first(candidates: Sequence[Candidate]) -> None:
     assert candidates[2].accuracy >= candidates[0].accuracy > 0.8
 
 

@@ -142,6 +142,14 @@ async def test_the_window_is_right_though_checks_are_many(world: World) -> None:
     assert (await verdict_of(world)).canary.requests == 60
 
 
+async def test_the_window_begins_with_the_last_check_before_it(world: World) -> None:
+    await world.rolling(policy=ThresholdPolicy(interval_s=1.0, window_s=60.0), **WATCHING)
+    for seconds, requests in ((10.0, 10), (10.0, 20), (55.0, 75)):
+        await after(world, seconds, both(counts(requests), counts(requests)))
+
+    assert (await verdict_of(world)).canary.requests == 65
+
+
 async def test_evidence_of_several_gateways_is_one(world: World) -> None:
     await world.rolling(policy=POLICY, **WATCHING)
     await world.report(both(counts(60), counts(40)), "gateway-2")

@@ -156,7 +156,7 @@ def take_step(stage: Stage, version: Document, weight: float, show: Show) -> Ste
     """
     ref = str(version["ref"])
     if weight == RAMP[0]:
-        tally = start(stage, version, "the mended version")
+        tally = start(stage, version, "the first one, tuned")
     else:
         stage.client.set_weight(DEPLOYMENT, weight)
         tally = stage.traffic.phase()
