@@ -116,13 +116,19 @@ def test_whatever_is_not_a_split_is_none(raw: object) -> None:
     assert Split.decoded(raw) is None
 
 
-@given(SPLITS, st.sampled_from(["deployment", "generation", "rollout", "split_version", "weight", "sticky", "baseline"]), JSON)
+@given(
+    SPLITS,
+    st.sampled_from(["deployment", "generation", "rollout", "split_version", "weight", "sticky", "baseline"]),
+    JSON,
+)
 def test_a_member_of_another_kind_makes_the_split_none_or_a_proper_one(kept: Split, name: str, value: object) -> None:
     decoded = Split.decoded(kept.encoded() | {name: value})
     assert decoded is None or (type(value) in {str, int, float, bool} and decoded.encoded()[name] == value)
 
 
-@given(SPLITS, st.sampled_from(["deployment", "generation", "rollout", "split_version", "weight", "sticky", "baseline"]))
+@given(
+    SPLITS, st.sampled_from(["deployment", "generation", "rollout", "split_version", "weight", "sticky", "baseline"])
+)
 def test_a_split_that_lacks_a_member_is_none(kept: Split, name: str) -> None:
     assert Split.decoded({k: v for k, v in kept.encoded().items() if k != name}) is None
 

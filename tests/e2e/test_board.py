@@ -13,7 +13,7 @@ from serinus.core.names import VersionRef
 from serinus.core.policy import Settings
 from serinus.core.routing import Split, split_of
 
-SPLIT = Split("prod", 2, "prod:1", 1, 100.0).encoded()
+SPLIT = Split("prod", 2, "prod:1", 1, 100.0, baseline=str(STABLE)).encoded()
 """What is on the board for a canary with all of the traffic."""
 ENDLESS: list[object] = []
 ENDLESS.append(ENDLESS)
@@ -23,17 +23,19 @@ GARBAGE: dict[str, Any] = {
     "empty": {},
     "bytes": b"\x00\xff",
     "endless": ENDLESS,
-    "a field missing": {key: value for key, value in SPLIT.items() if key != "sticky"},
+    **{f"no {field}": {key: value for key, value in SPLIT.items() if key != field} for field in SPLIT},
     "a field too many": SPLIT | {"note": "hi"},
+    "a stable deployment": SPLIT | {"rollout": ""},
     **{
         f"{key} {value!r}": SPLIT | {key: value}
         for key, values in {
             "weight": ("100", None, -1, 101, float("nan"), float("inf"), True, [100]),
             "generation": ("2", -1, 2.0, None),
-            "rollout": (1, None, "", "other:1", "prod:0"),
+            "rollout": (1, None, "other:1", "prod:0"),
             "split_version": ("1", -1),
             "sticky": ("yes", None),
             "deployment": (7, None),
+            "baseline": (2, None),
         }.items()
         for value in values
     },
@@ -87,6 +89,16 @@ async def test_a_wrong_share_of_the_right_generation_lasts_until_the_next_round(
     await system.checker.tick()
 
     assert await board.split("prod") == SPLIT
+    assert await roles(system) == {"canary": 40}
+
+
+async def test_a_promotion_that_never_was_is_no_promotion(system: System, board: MemoryBoard) -> None:
+    board.put("prod", SPLIT | {"rollout": "", "baseline": "risk@2"})
+    answers = {(await system.gateway.predict("prod", KNOWN)).model_version for _ in range(10)}
+
+    await system.checker.tick()
+
+    assert answers == {"risk@1"}
     assert await roles(system) == {"canary": 40}
 
 
