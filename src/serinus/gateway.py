@@ -295,8 +295,10 @@ class Gateway:
         """Serve by another split; from now on both roles are counted under it."""
         state, canary = served.state, served.canary
         if split is None or state.active is None or split.rollout != state.active.id:
-            promoted = canary is not None and split is not None and not split.rollout and split.baseline == canary.name
-            if canary is not None and promoted:  # it goes on, without a request going back to the old baseline
+            # A split of the state's own generation that says otherwise than the state is no promotion.
+            newer = split is not None and split.generation > state.generation and not split.rollout
+            if canary is not None and split is not None and newer and split.baseline == canary.name:
+                # It goes on, without a request going back to the old baseline.
                 return Served(state, self._counted(as_baseline(canary), outside(state.name), 0), None)
             return Served(state, self._counted(served.baseline, outside(state.name), 0), canary)
         return Served(
