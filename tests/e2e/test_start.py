@@ -95,7 +95,7 @@ def second_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 def test_nobody_is_answered_before_the_models_are_loaded_and_nobody_waits_for_loading(second_start: Start) -> None:
     assert {answer.status_code for answer in second_start.first} == {200}
     assert {answer.json()["model_role"] for answer in second_start.first} == {"baseline", "canary"}
-    assert max(answer.elapsed.total_seconds() for answer in second_start.first) < LOADING_S / 3
+    assert max(answer.elapsed.total_seconds() for answer in second_start.first) < 0.7 * LOADING_S
 
 
 def test_a_model_that_cannot_be_loaded_is_told_keeps_nobody_else_and_is_served_once_it_can(
@@ -133,7 +133,7 @@ async def test_loading_a_canary_holds_up_no_request(server: Server, client: Clie
 
     assert await starting > LOADING_S
     assert {reply.status for reply in replies} == {200}
-    assert max(reply.seconds for reply in replies) < LOADING_S / 3
+    assert max(reply.seconds for reply in replies) < 0.7 * LOADING_S
 
 
 def test_a_second_server_on_the_same_home_is_refused_with_where_the_first_one_is(server: Server) -> None:
