@@ -117,6 +117,33 @@ def test_a_model_that_cannot_be_loaded_is_told_keeps_nobody_else_and_is_served_o
         assert http.post("/predict/lost", json={"features": KNOWN}).status_code == 200
 
 
+async def _with_a_canary(folder: Path) -> str:
+    """Leave a rollout in a home, and give the digest of the canary's model."""
+    settings = read_settings(home=folder, allow_pickle=True, check_interval=3600)
+    with Home(folder) as home:
+        async with assembled(settings, home) as system:
+            await system.registry.register(models.pickled(models.Risk()), "risk")
+            canary = await system.registry.register(models.pickled(models.Risk(seconds=0.001)), "risk")
+            await system.engine.create(Create(name="prod", baseline=STABLE, settings=Settings()))
+            await system.engine.execute("prod", StartCanary(canary=canary.ref, weight=100))
+    return canary.draft.digest
+
+
+def test_a_canary_that_cannot_be_loaded_is_told_and_leaves_the_server_ready(tmp_path: Path) -> None:
+    digest = asyncio.run(_with_a_canary(tmp_path / "home")).removeprefix("sha256:")
+    for file in (tmp_path / "home" / "artifacts").rglob("*"):
+        if file.is_file() and sha256(file.read_bytes()).hexdigest() == digest:
+            file.unlink()
+
+    with serving(tmp_path / "home", **QUICK) as server, server.http() as http:
+        ready = http.get("/health/ready")
+        answer = http.post("/predict/prod", json={"features": KNOWN})
+
+    assert ready.status_code == 200
+    assert "risk@2" in ready.json()["checks"]["rollouts"]
+    assert (answer.status_code, answer.json()["model_role"]) == (200, "baseline")
+
+
 async def test_loading_a_canary_holds_up_no_request(server: Server, client: Client, name: str) -> None:
     slow = VersionRef.parse(models.register(client, "risk", models.Risk(loading=LOADING_S))).version
     client.deploy(name, STABLE)

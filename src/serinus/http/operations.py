@@ -1,5 +1,7 @@
 """Routes for those who run the server: health and metrics."""
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Response
 
 from serinus import __version__
@@ -38,18 +40,26 @@ async def ready(system: In, response: Response) -> Document:
         await system.store.ping()
     except SerinusError as trouble:
         checks["store"] = str(trouble)
+    served = {each.state.name for each in system.gateway.served()}
     troubles = system.gateway.troubles()
     if not system.gateway.ready:
         checks["models"] = "being loaded"
-    elif troubles:
-        checks["models"] = "; ".join(f"{name}: {why}" for name, why in sorted(troubles.items()))
+    elif troubles.keys() - served:
+        checks["models"] = _listed({name: why for name, why in troubles.items() if name not in served})
     allowed = max(STUCK_AFTER_S, STUCK_AFTER_INTERVALS * system.settings.check_interval)
     silent = (system.now() - (system.checker.ticked_at or system.started_at)).total_seconds()
     if silent > allowed:
         checks["checker"] = f"no round of health checks for {silent:.0f} s"
     well = all(state == "ok" for state in checks.values())
+    if troubles.keys() & served:
+        # The baseline serves: taking the server out for what a canary lacks would harm it.
+        checks["rollouts"] = _listed({name: why for name, why in troubles.items() if name in served})
     response.status_code = 200 if well else 503
     return {"status": "ready" if well else "not_ready", "checks": checks}
+
+
+def _listed(troubles: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in sorted(troubles.items()))
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
