@@ -91,7 +91,8 @@ def test_any_value_either_fits_or_is_refused(dtype: Dtype, nullable: bool, value
     if isinstance(checked, InvalidInput):
         assert (type(checked), checked.field) == (InvalidFeatures, "features.age")
         return
-    assert (nullable and checked is None) or (type(checked) is TYPES[dtype] and checked == value)
+    expected = float(value) if dtype is Dtype.FLOAT and isinstance(value, int) else value  # a large int is rounded
+    assert (nullable and checked is None) or (type(checked) is TYPES[dtype] and checked == expected)
 
 
 @given(st.sampled_from(Dtype), JSON)

@@ -17,8 +17,7 @@ import typer
 from tests.docs.tables import PLACE, README, settings_table
 
 from serinus.cli.app import app as command_line
-from serinus.http.app import application
-from serinus.settings import read_settings
+from serinus.http.app import control_plane
 
 TEXT = README.read_text()
 REPOSITORY = README.parent
@@ -120,8 +119,7 @@ def test_the_table_of_routes_names_every_route() -> None:
 
 
 def _routes() -> Iterator[tuple[str, str]]:
-    app = application(read_settings(), lambda: pytest.fail("not started"), loopback_only=False)
-    paths = app._behind.openapi()["paths"]  # type: ignore[attr-defined]
+    paths = control_plane(lambda: pytest.fail("not started")).openapi()["paths"]
     for path, methods in paths.items():
         for method in methods:
             yield method.upper(), path

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from serinus import __version__
 from serinus.assembly import System
 from serinus.core.errors import SerinusError
+from serinus.gateway import Gateway
 from serinus.http import control, operations, problems
 from serinus.http.asgi import Application
 from serinus.http.guard import LoopbackGuard
@@ -28,17 +29,25 @@ Errors are RFC 9457 problem documents with a stable `code`; a command that does 
 names the state and what is possible in it. Commands accept `expected_generation`."""
 
 
-def application(
-    settings: ServerSettings, system: Callable[[], AbstractAsyncContextManager[System]], *, loopback_only: bool
-) -> Application:
-    """Make the ASGI application; ``system`` is entered when the server starts and left when it has drained."""
-    running: list[System] = []
+Enter = Callable[[], AbstractAsyncContextManager[System]]
+"""Makes the system; it is entered when the server starts and left when it has drained."""
+
+
+def application(settings: ServerSettings, system: Enter, *, loopback_only: bool) -> Application:
+    """Make the whole ASGI application."""
+    plane = control_plane(system)
+    limit = settings.max_request_bytes
+    route = PredictRoute(BodyLimit(plane, limit), lambda: _gateway(plane), limit)
+    return LoopbackGuard(route) if loopback_only else route
+
+
+def control_plane(system: Enter) -> FastAPI:
+    """Make all of it but the prediction route and the limits around it."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with system() as made:
             app.state.system = made
-            running.append(made)
             yield
 
     app = FastAPI(
@@ -58,9 +67,12 @@ def application(
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_unexpected)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    limit = settings.max_request_bytes
-    route = PredictRoute(BodyLimit(app, limit), lambda: running[0].gateway if running else None, limit)
-    return LoopbackGuard(route) if loopback_only else route
+    return app
+
+
+def _gateway(app: FastAPI) -> Gateway | None:
+    system: System | None = getattr(app.state, "system", None)
+    return system.gateway if system else None
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
