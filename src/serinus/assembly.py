@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from serinus.artifacts import open_artifacts
+from serinus.asking import MODEL_SHARE
 from serinus.boards.memory import MemoryBoard
 from serinus.checker import HealthChecker
 from serinus.core.errors import InvalidInput
@@ -76,7 +77,13 @@ async def assembled(settings: ServerSettings, home: Home) -> AsyncIterator[Syste
     artifacts = open_artifacts(settings.artifacts)
     formats = Formats(allow_pickle=settings.allow_pickle, trusted_types=settings.trusted_types)
     factory = ThreadPredictors(formats, threads=settings.predictor_threads, queue=settings.predictor_queue)
-    loaded = LoadedModels(store, artifacts, factory, grace_s=settings.predict_timeout + GRACE_S)
+    loaded = LoadedModels(
+        store,
+        artifacts,
+        factory,
+        deadline_s=settings.predict_timeout * MODEL_SHARE,
+        grace_s=settings.predict_timeout + GRACE_S,
+    )
     secret = settings.hash_key.get_secret_value().encode() or home.hash_key()
     log = PredictionLog(
         store, HashKey(secret), interval_s=settings.log_interval, limit=settings.log_limit, on_trouble=_warn

@@ -1,9 +1,10 @@
 """Models in memory: each version is loaded once per process, warmed, and kept while a deployment may need it."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from serinus.core.contract import check_contract
 from serinus.core.errors import ContractBroken, ModelError, ModelTimeout, NotFound, SerinusError
@@ -15,6 +16,8 @@ LOADING_TIMEOUT_S = 120.0
 """How long a model may take to come up from its bytes; one that hangs must not hold up its deployment for ever."""
 WARMING_TIMEOUT_S = 30.0
 """How long one example row may take while a model is warmed: a first call may compile or allocate."""
+DEADLINE_TRIES = 3
+"""How often a warm model is tried against the deadline: one slow answer may be the machine's."""
 GRACE_S = 5.0
 """How long a model that is no longer needed stays, for the requests that still wait for it."""
 
@@ -22,6 +25,7 @@ GRACE_S = 5.0
 class LoadedModels:
     """Predictors by version. However many callers wait for a version, it is loaded once.
 
+    A canary has to answer its examples, once warm, within ``deadline_s``, the time that a model has for a request.
     ``grace_s`` has to outlast the longest request: what still waits when a model is given back goes without an answer.
     """
 
@@ -31,12 +35,14 @@ class LoadedModels:
         artifacts: Artifacts,
         factory: PredictorFactory,
         *,
+        deadline_s: float = math.inf,
         grace_s: float = GRACE_S,
         loading_timeout_s: float = LOADING_TIMEOUT_S,
     ) -> None:
         self._store = store
         self._artifacts = artifacts
         self._factory = factory
+        self._deadline_s = deadline_s
         self._grace_s = grace_s
         self._loading_timeout_s = loading_timeout_s
         self._loads: dict[VersionRef, asyncio.Task[Predictor]] = {}
@@ -61,11 +67,27 @@ class LoadedModels:
         """Load and warm a canary and check it against the baseline; give the warnings.
 
         Raises:
-            ContractBroken: other inputs, another kind of output, or no usable answer to its own examples; and what
-            ``get`` raises.
+            ContractBroken: other inputs, another kind of output, no usable answer to its own examples, or none within
+            the deadline; and what ``get`` raises.
         """
         present, new = await self.get(baseline), await self.get(canary)
-        return check_contract(present.version.signature, new.version.signature)
+        warnings = check_contract(present.version.signature, new.version.signature)
+        await self._check_deadline(new)
+        return warnings
+
+    async def _check_deadline(self, predictor: Predictor) -> None:
+        if not predictor.version.draft.examples or math.isinf(self._deadline_s):
+            return
+        for _ in range(DEADLINE_TRIES):
+            with suppress(ModelTimeout):
+                await predictor.predict(list(predictor.version.draft.examples[-1]), self._deadline_s)
+                return
+        raise ContractBroken(
+            f"{predictor.version.ref} needs more than the {self._deadline_s:g} s that a model has for a request: "
+            f"it did not answer one of its own example rows in {DEADLINE_TRIES} tries.",
+            field="version",
+            remedy="Register a faster version, or raise SERINUS_PREDICT_TIMEOUT.",
+        )
 
     @asynccontextmanager
     async def holding(self, *refs: VersionRef) -> AsyncIterator[None]:

@@ -1,4 +1,5 @@
 import socket
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -179,3 +180,9 @@ def test_without_a_url_the_one_of_the_environment_is_used(monkeypatch: pytest.Mo
     monkeypatch.delenv("SERINUS_URL")
     with Client() as client:
         assert client.base_url == "http://127.0.0.1:8000"
+
+
+@pytest.mark.parametrize("features", [None, [1, 2, 3], {"age": b"63"}, {"age": "\ud800"}])
+def test_features_that_cannot_be_sent_are_refused_in_words(features: Any) -> None:
+    with Client() as client, pytest.raises(InvalidInput):
+        client.predict("heart-prod", features)

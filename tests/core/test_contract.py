@@ -100,3 +100,14 @@ def test_other_classes_are_worth_a_warning() -> None:
 def test_the_same_classes_in_another_order_are_no_warning() -> None:
     canary = Signature(BASELINE.features, Output(OutputKind.CLASS, (1, 0)))
     assert check_contract(BASELINE, canary) == ()
+
+
+def test_no_class_in_common_breaks_the_contract() -> None:
+    named = Signature(BASELINE.features, Output(OutputKind.CLASS, ("healthy", "ill")))
+    assert broken_by(named).message == (
+        "The canary answers with classes ['healthy', 'ill'], none of which is one of the baseline's [0, 1]."
+    )
+
+
+def test_classes_that_are_not_known_on_one_side_are_only_worth_a_warning() -> None:
+    assert len(check_contract(BASELINE, Signature(BASELINE.features, Output(OutputKind.CLASS)))) == 1

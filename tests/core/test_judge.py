@@ -128,8 +128,16 @@ def test_exactly_half_of_a_hundred_milliseconds_more_is_not_degraded() -> None:
     assert judged(fast, slow) == PROMOTE
 
 
-def test_both_slower_than_the_last_edge_cannot_be_told_apart() -> None:
-    assert judged(counted(100, at_ms=6000), counted(100, at_ms=600_000)) == PROMOTE
+@pytest.mark.parametrize(("baseline_ms", "canary_ms"), [(250, 450), (520, 980), (6000, 600_000)])
+def test_a_slower_canary_that_the_buckets_do_not_show_is_not_promoted(baseline_ms: float, canary_ms: float) -> None:
+    verdict = judge(ThresholdPolicy(), counted(100, at_ms=baseline_ms), counted(100, at_ms=canary_ms))
+    assert verdict.baseline.p95_ms == verdict.canary.p95_ms
+    assert (verdict.health, verdict.recommendation) == CONTINUE
+    assert "measured to 2 %" in verdict.reason
+
+
+def test_a_canary_as_slow_as_its_baseline_beyond_all_buckets_is_promoted() -> None:
+    assert judged(counted(100, at_ms=6000), counted(100, at_ms=6000)) == PROMOTE
 
 
 def test_without_errors_on_either_side_a_hundred_requests_promote() -> None:

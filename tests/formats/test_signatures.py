@@ -184,3 +184,15 @@ def test_there_are_never_more_examples_than_asked_for_or_rows(count: int) -> Non
 
 def test_a_row_that_no_request_can_send_is_no_example() -> None:
     assert example_places(pd.DataFrame({"x": [1.0, np.inf, 2.0, -np.inf]}), 8) == [0, 2]
+
+
+def test_a_target_that_is_no_column_is_named_with_the_columns_there_are() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        infer_signature(pd.DataFrame({"age": [1, 2], "ill": [0, 1]}), target="il", output=Output(OutputKind.NUMBER))
+    assert refused.value.field == "target"
+    assert "age, ill" in refused.value.remedy
+
+
+def test_data_without_rows_has_no_signature() -> None:
+    with pytest.raises(InvalidInput, match="no rows"):
+        infer_signature(pd.DataFrame({"age": []}), output=Output(OutputKind.NUMBER))

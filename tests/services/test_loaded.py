@@ -230,3 +230,26 @@ async def test_a_real_predictor_cannot_be_made_of_bytes_that_are_no_model(world:
         await loaded.get(V1)
 
     assert loaded.refs() == []
+
+
+async def test_a_canary_slower_than_the_deadline_is_refused(world: World) -> None:
+    await world.register(2, examples=EXAMPLES)
+    loaded = LoadedModels(world.real_store, world.artifacts, world.models, deadline_s=0.5)
+    await loaded.get(V2)
+    world.models[V2].does = ModelTimeout("too late")
+
+    with pytest.raises(ContractBroken, match=r"needs more than the 0\.5 s"):
+        await loaded.prepare(V2, V1)
+
+    assert [timeout_s for _, timeout_s in world.models[V2].asked[-3:]] == [0.5] * 3
+    await loaded.close()
+
+
+async def test_a_baseline_is_served_however_slow_it_is(world: World) -> None:
+    await world.register(2, examples=EXAMPLES)
+    loaded = LoadedModels(world.real_store, world.artifacts, world.models, deadline_s=0.5)
+    await loaded.get(V1)
+    world.models[V1].does = ModelTimeout("too late")
+
+    assert await loaded.prepare(V2, V1) == ()
+    await loaded.close()

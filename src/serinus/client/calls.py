@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 from urllib.parse import quote
 
 from serinus.client.values import json_values
+from serinus.core.errors import InvalidInput
 from serinus.core.names import VersionRef, checked_name
 from serinus.core.records import Lineage, Package
 from serinus.core.signature import Signature
@@ -174,6 +175,12 @@ def metrics(name: str) -> Call:
 
 def predict(name: str, features: Mapping[str, object], entity_id: str | None = None) -> Call:
     """Ask for one prediction; a feature that is NaN is sent as missing."""
+    if not isinstance(features, Mapping):
+        raise InvalidInput(
+            f"features is a {type(features).__name__}, not a mapping.",
+            field="features",
+            remedy="Give the features by name: {name: value, ...}.",
+        )
     body = _given(entity_id=entity_id, features=json_values(features, "features", missing=True))
     return Call("POST", f"/predict/{_part(name)}", json=body)
 

@@ -66,6 +66,12 @@ class Client:
             answer = self._http.request(
                 call.method, call.path, params=list(call.params), json=call.json, content=call.content
             )
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(
+                f"What was given cannot be sent as JSON: {error}.",
+                field="body",
+                remedy="Give finite numbers, whole characters, true, false, null, and lists and mappings of them.",
+            ) from error
         except httpx2.ConnectError as error:
             raise UnreachableError(
                 f"There is no Serinus server at {self.base_url} ({_cause(error)}).",

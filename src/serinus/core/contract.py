@@ -33,12 +33,20 @@ def check_contract(baseline: Signature, canary: Signature) -> tuple[str, ...]:
             field="version",
             remedy=remedy,
         )
+    known, answered = set(baseline.output.classes), set(canary.output.classes)
+    if known and answered and not known & answered:
+        raise ContractBroken(
+            f"The canary answers with classes {list(canary.output.classes)}, none of which is one of the baseline's "
+            f"{list(baseline.output.classes)}.",
+            field="version",
+            remedy=remedy,
+        )
     warnings = [
         f"{name} may be missing, but never was in the canary's training data"
         for name, feature in ours.items()
         if feature.nullable and not theirs[name].nullable
     ]
-    if set(baseline.output.classes) != set(canary.output.classes):
+    if known != answered:
         warnings.append(
             f"the canary's classes {list(canary.output.classes)} are not the baseline's {list(baseline.output.classes)}"
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from serinus.core.evidence import Counts, p95_ms
+from serinus.core.evidence import Counts, log_quantile, p95_ms
 from serinus.core.policy import ThresholdPolicy
 
 
@@ -60,9 +60,20 @@ def judge(policy: ThresholdPolicy, baseline: Counts, canary: Counts) -> Verdict:
     ``p95_delta_ms``. Degraded: by more than half of either. Healthy otherwise; to be promoted with at least
     ``min_requests`` requests and an error rate not above the baseline's. Rates are compared as exact fractions.
     Inconclusive, which neither promotes nor rolls back: no traffic on either side, or nothing but failures on both.
+
+    The rule's p95 is interpolated in wide buckets, and inside one of them it sees no difference (from 200 to 500 ms,
+    for one). So a promotion also wants the p95 that is measured to 2 % to be within ``p95_delta_ms``.
     """
     b, c = ArmReport.of(baseline), ArmReport.of(canary)
     health, recommendation, reason = _threshold(policy, b, c)
+    if recommendation is Recommendation.PROMOTE:
+        measured_b, measured_c = log_quantile(baseline.latency, 0.95), log_quantile(canary.latency, 0.95)
+        if measured_b is not None and measured_c is not None and measured_c - measured_b > policy.p95_delta_ms:
+            recommendation = Recommendation.CONTINUE
+            reason = (
+                f"measured to 2 %, canary p95 {measured_c:.0f} ms against {measured_b:.0f} ms: more than "
+                f"{policy.p95_delta_ms:g} ms above the baseline, which the rule's wide buckets do not show"
+            )
     return Verdict(health, recommendation, reason, b, c, policy)
 
 

@@ -66,7 +66,13 @@ def features_of(
     import pandas as pd
 
     if isinstance(data, pd.DataFrame):
-        frame = data.drop(columns=[target] if target in data.columns else [])
+        if target is not None and target not in data.columns:
+            raise InvalidInput(
+                f"The training data has no column {target!r}.",
+                field="target",
+                remedy=f"Name one of its columns: {', '.join(str(name) for name in data.columns[:40])}.",
+            )
+        frame = data.drop(columns=[] if target is None else [target])
     elif isinstance(data, np.ndarray) and data.ndim == 2:  # noqa: PLR2004 - rows and columns
         names = list(feature_names) or [f"x{place}" for place in range(data.shape[1])]
         if len(names) != data.shape[1]:
@@ -81,6 +87,10 @@ def features_of(
             f"The training data is a {type(data).__name__}, from which no signature can be read.",
             field="data",
             remedy="Give a pandas DataFrame, a numpy array of shape (rows, features), or a signature.",
+        )
+    if not len(frame):
+        raise InvalidInput(
+            "The training data has no rows.", field="data", remedy="Give the rows the model was fitted on."
         )
     fitted = fitted_names(model)
     if fitted is not None and isinstance(data, pd.DataFrame):

@@ -133,7 +133,7 @@ def of_metrics(state: Deployment, evidence: Evidence) -> Document:
 
 
 def _of_report(report: ArmReport) -> Document:
-    return asdict(report)
+    return asdict(report) | {"error_rate": report.error_rate if report.requests else None}
 
 
 def _of_counts(version: str, counts: Counts) -> Document:
