@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -97,19 +99,16 @@ def row(table: Table, server: str, connections: int, load: Load, ratio: float) -
     )
 
 
-class started:  # noqa: N801 - reads as what it does
-    """A sub-process that is ended with its block."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._command = command
-
-    def __enter__(self) -> None:
-        environment = {**os.environ, "SERINUS_LOG_FORMAT": "json"}
-        self._process = subprocess.Popen(self._command, env=environment, stderr=subprocess.DEVNULL)
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(30)
+@contextmanager
+def started(command: list[str]) -> Iterator[None]:
+    """Run a sub-process that is ended with its block."""
+    environment = {**os.environ, "SERINUS_LOG_FORMAT": "json"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def free_port() -> int:

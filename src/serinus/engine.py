@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from serinus.core.commands import Command, Configure, Create, StartCanary, Undo
 from serinus.core.deployment import Deployment
-from serinus.core.errors import NotFound, SerinusError, StaleGeneration
+from serinus.core.errors import SerinusError, StaleGeneration, no_deployment
 from serinus.core.events import Event, EventKind
 from serinus.core.lifecycle import apply
 from serinus.core.policy import Settings
@@ -55,11 +55,7 @@ class DeploymentEngine:
         """Give a deployment's state, or raise NotFound."""
         state = await self._store.deployment(name)
         if state is None:
-            raise NotFound(
-                f"There is no deployment {name!r}.",
-                field="deployment",
-                remedy="See the deployments with `canary status`, or make one with `canary deploy`.",
-            )
+            raise no_deployment(name)
         return state
 
     async def create(self, command: Create) -> Done:

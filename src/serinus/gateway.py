@@ -12,7 +12,7 @@ from typing import Any
 from serinus.arms import Arm, Served, arm_of, as_baseline
 from serinus.asking import Outcome, ask
 from serinus.core.deployment import Deployment
-from serinus.core.errors import InvalidFeatures, ModelError, NotFound, SerinusError, Unavailable
+from serinus.core.errors import InvalidFeatures, ModelError, SerinusError, Unavailable, no_deployment
 from serinus.core.evidence import Evidence, Key
 from serinus.core.ledger import Ledger, Tally, outside
 from serinus.core.records import PredictionRecord
@@ -116,8 +116,9 @@ class Gateway:
         arm = served.canary if role is Role.CANARY and served.canary is not None else served.baseline
         if forced is not None:
             self._totals[deployment].forced += 1
+        signature = served.baseline.predictor.version.signature
         try:
-            row = served.baseline.predictor.version.signature.row(features)
+            row = signature.row(features)
         except InvalidFeatures:
             self._tally(arm, forced=forced is not None).client_errors += 1
             raise
@@ -126,7 +127,7 @@ class Gateway:
         outcome = await ask(arm, spare, row, self._timeout_s, self._clock.monotonic)
         _count(self._tally(arm, forced=forced is not None), outcome)
         record = self._record(served, arm, outcome, at, forced=forced is not None)
-        self._log.append(Answered(record, served.baseline.predictor.version.signature.names, tuple(row), entity_id))
+        self._log.append(Answered(record, signature.names, tuple(row), entity_id))
         if outcome.answer is None or outcome.answered_by is None:
             raise outcome.error or AssertionError("an outcome has an answer or an error")
         if outcome.failure is not None:
@@ -183,11 +184,7 @@ class Gateway:
                 f"Deployment {deployment!r} cannot be served now: {trouble or 'models are being loaded'}.",
                 remedy="Try again; GET /health/ready tells when all is well.",
             )
-        return NotFound(
-            f"There is no deployment {deployment!r}.",
-            field="deployment",
-            remedy="See the deployments with `canary status`, or make one with `canary deploy`.",
-        )
+        return no_deployment(deployment)
 
     # ------------------------------------------------------------------------------- following the board
 

@@ -65,6 +65,15 @@ class NotFound(SerinusError):
     title = "Not found"
 
 
+def no_deployment(name: str) -> NotFound:
+    """Give the error for a deployment that does not exist."""
+    return NotFound(
+        f"There is no deployment {name!r}.",
+        field="deployment",
+        remedy="See the deployments with `canary status`, or make one with `canary deploy`.",
+    )
+
+
 class Conflict(SerinusError):
     """The request does not fit the present state."""
 
