@@ -2,8 +2,8 @@ import asyncio
 import json
 
 import pytest
-from tests.services.doubles import NOW, TURNED, until
-from tests.services.world import NAME, ROW, V1, V2, V3, World
+from tests.service_layer.doubles import NOW, TURNED, until
+from tests.service_layer.world import NAME, ROW, V1, V2, V3, World
 
 from serinus.core.commands import Configure, Promote, Rollback, SetWeight, Undo
 from serinus.core.errors import ArtifactCorrupt, InvalidFeatures, ModelError, NotFound, Overloaded, Unavailable

@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.services.world import World
+from tests.service_layer.world import World
 
 
 @pytest.fixture

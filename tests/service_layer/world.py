@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from tests.services.doubles import SIGNATURE, Clock, Puppet, Puppets, Unreliable
+from tests.service_layer.doubles import SIGNATURE, Clock, Puppet, Puppets, Unreliable
 
 from serinus.artifacts import ObjectArtifacts, open_artifacts
 from serinus.boards.memory import MemoryBoard

@@ -3,8 +3,8 @@ from collections.abc import Iterable
 from typing import cast
 
 import pytest
-from tests.services.doubles import NOW, Unreliable, until
-from tests.services.world import World
+from tests.service_layer.doubles import NOW, Unreliable, until
+from tests.service_layer.world import World
 
 from serinus.core.errors import Unavailable
 from serinus.core.records import PredictionRecord

@@ -3,8 +3,8 @@ import gc
 from typing import cast
 
 import pytest
-from tests.services.doubles import TURNED, until
-from tests.services.world import NAME, V1, V2, V3, World
+from tests.service_layer.doubles import TURNED, until
+from tests.service_layer.world import NAME, V1, V2, V3, World
 
 from serinus.core.commands import Create, Pause, Promote, Resume, Rollback, SetWeight, StartCanary, Undo
 from serinus.core.deployment import Phase

@@ -2,8 +2,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.services.doubles import NOW, SIGNATURE
-from tests.services.world import World
+from tests.service_layer.doubles import NOW, SIGNATURE
+from tests.service_layer.world import World
 
 from serinus.core.errors import FormatRefused, InvalidInput, NotFound
 from serinus.core.names import VersionRef

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
-from tests.services.doubles import SIGNATURE, TURNED, LeapingLoop, Puppet, model_version
+from tests.service_layer.doubles import SIGNATURE, TURNED, LeapingLoop, Puppet, model_version
 
 from serinus.arms import Arm
 from serinus.asking import Outcome, ask

@@ -1,8 +1,8 @@
 import asyncio
 
 import pytest
-from tests.services.doubles import TURNED, until
-from tests.services.world import V1, V2, World
+from tests.service_layer.doubles import TURNED, until
+from tests.service_layer.world import V1, V2, World
 
 from serinus.core.errors import ArtifactCorrupt, ContractBroken, ModelError, ModelTimeout, NotFound, Overloaded
 from serinus.core.names import VersionRef

@@ -4,8 +4,8 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from tests.services.doubles import NOW, until
-from tests.services.world import NAME, V2, V3, World, both, counts
+from tests.service_layer.doubles import NOW, until
+from tests.service_layer.world import NAME, V2, V3, World, both, counts
 
 from serinus.core.commands import Pause, Rollback, SetWeight
 from serinus.core.errors import PlatformError, Unavailable
