@@ -15,10 +15,10 @@ from serinus.core.deployment import Deployment
 from serinus.core.errors import InvalidFeatures, ModelError, SerinusError, Unavailable, no_deployment
 from serinus.core.evidence import Evidence, Key
 from serinus.core.ledger import Ledger, Tally, outside
-from serinus.core.records import PredictionRecord
+from serinus.core.records import EvidenceReport, PredictionRecord
 from serinus.core.routing import Role, Split, forced_role, sticky_point
 from serinus.loaded import LoadedModels, cause_of
-from serinus.ports import Board, Clock, EvidenceReport, Store
+from serinus.ports import Board, Clock, Store
 from serinus.predictions import Answered, PredictionLog
 
 RETRY_S = 5.0

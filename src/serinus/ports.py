@@ -1,24 +1,27 @@
 """What Serinus needs from the outside, as Protocols; adapters provide it, services ask for nothing else."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from serinus.core.answers import Answer, RawOutput
 from serinus.core.deployment import Deployment, Rollout
 from serinus.core.events import Event
-from serinus.core.evidence import Evidence
 from serinus.core.names import VersionRef
 from serinus.core.records import (
+    EvidenceReport,
     HealthSnapshot,
+    Lease,
     ModelSummary,
     ModelVersion,
+    Once,
+    Outcome,
     PredictionRecord,
+    Pruned,
     RecordedEvent,
     VersionDraft,
 )
-from serinus.core.routing import Split
+from serinus.core.routing import Cut, Split
 from serinus.core.signature import Row, Signature
 
 
@@ -34,13 +37,21 @@ class Clock(Protocol):
         ...
 
 
+CHECKER = "checker"
+"""The lease of the checker that leads; its term fences what it writes."""
+
+
 class Store(Protocol):
     """The truth: versions, deployments, events, predictions. Each method is one transaction.
 
     Every method raises Unavailable where the database does not answer.
+
+    ``term`` fences: with one given, nothing is written, and Deposed is raised, unless the lease ``CHECKER`` is still
+    of that term when the transaction ends. ``once`` is kept in the same transaction, so that ``outcome`` tells what
+    came of it; a key that is there already raises KeyReused, and nothing is written.
     """
 
-    async def register(self, draft: VersionDraft, now: datetime) -> ModelVersion:
+    async def register(self, draft: VersionDraft, now: datetime, *, once: Once | None = None) -> ModelVersion:
         """Give the draft the next number of its model: 1, 2, 3 …, without gaps however many register at once."""
         ...
 
@@ -64,7 +75,15 @@ class Store(Protocol):
         """Find one deployment."""
         ...
 
-    async def save(self, new: Deployment, expected_generation: int, events: Sequence[Event]) -> list[RecordedEvent]:
+    async def save(
+        self,
+        new: Deployment,
+        expected_generation: int,
+        events: Sequence[Event],
+        *,
+        term: int | None = None,
+        once: Once | None = None,
+    ) -> list[RecordedEvent]:
         """Write state, rollout, events and outbox in one transaction, guarded by the generation.
 
         ``expected_generation`` 0 means the deployment must not exist yet.
@@ -75,8 +94,12 @@ class Store(Protocol):
         """
         ...
 
-    async def record(self, events: Sequence[Event]) -> list[RecordedEvent]:
+    async def record(self, events: Sequence[Event], *, term: int | None = None) -> list[RecordedEvent]:
         """Append events that change no state, with their outbox entries."""
+        ...
+
+    async def outcome(self, key: str) -> Outcome | None:
+        """Tell what came of a command that was given this key."""
         ...
 
     async def events(
@@ -95,8 +118,14 @@ class Store(Protocol):
         """List a deployment's rollouts, newest first."""
         ...
 
-    async def save_snapshot(self, snapshot: HealthSnapshot) -> None:
-        """Keep one health check."""
+    async def save_snapshot(
+        self, snapshot: HealthSnapshot, *, reports: Sequence[EvidenceReport] = (), term: int | None = None
+    ) -> None:
+        """Keep one health check and, in place of what was kept of each boot, the reports of the rollout it rests on."""
+        ...
+
+    async def kept_reports(self, rollout: str) -> list[EvidenceReport]:
+        """Give the newest report of each gateway process that a health check of the rollout was ever saved with."""
         ...
 
     async def snapshots(
@@ -117,6 +146,22 @@ class Store(Protocol):
         """List logged predictions, newest first."""
         ...
 
+    async def prune(self, before: datetime) -> Pruned:
+        """Remove predictions, health checks of ended rollouts and outcomes older than an instant; never an event."""
+        ...
+
+    async def hold(self, name: str, holder: str, ttl_s: float, now: datetime) -> Lease:
+        """Take or renew a lease for ``ttl_s`` seconds if nobody else holds it, and say who does hold it now.
+
+        Its term grows by one whenever it is taken anew: by another holder, or by the same one after it ran out. A
+        database that several machines share goes by its own clock, else it is ``now``.
+        """
+        ...
+
+    async def release(self, name: str, holder: str) -> None:
+        """Give a lease back, if this holder has it; its term stays."""
+        ...
+
     async def ping(self) -> None:
         """Return if the database answers."""
         ...
@@ -130,48 +175,81 @@ OnSplit = Callable[[str, object], None]
 """Told the deployment and what the board now keeps for it (a mapping, None if nothing, or whatever is there)."""
 
 
-@dataclass(frozen=True, slots=True)
-class EvidenceReport:
-    """The cumulative evidence of one gateway process since it started (``boot``)."""
-
-    gateway: str
-    boot: str
-    evidence: Evidence
-
-
 class Board(Protocol):
-    """What every gateway sees at once: splits with generations, who has seen them, and the evidence."""
+    """What every gateway sees at once: splits with generations, who has seen them, the lease, and the evidence.
+
+    A method that asks a board on another machine raises Unavailable where it does not answer.
+    """
 
     async def publish(self, split: Split) -> bool:
-        """Put up a split and tell all gateways; False, and nothing changed, if a newer generation is up."""
+        """Put up a split and tell all gateways; False, and nothing changed, if a newer generation is up.
+
+        A cut of the same rollout that is up stays: it goes into the new split.
+        """
+        ...
+
+    async def cut(
+        self, deployment: str, cut: Cut, *, expected_generation: int | None = None, term: int | None = None
+    ) -> Split | None:
+        """Take the canary's share to zero at once and tell all gateways.
+
+        Gives the split as it is up now, with this cut or the one that was there before; None, and nothing changed, if
+        there is no rollout on the board or its split is of another generation than the one expected.
+
+        Raises:
+            Deposed: ``term`` is given, and a lease of a newer term has been up.
+        """
         ...
 
     async def split(self, deployment: str) -> object:
         """Give what is kept for a deployment, as it is; None if nothing."""
         ...
 
+    async def splits(self) -> dict[str, object]:
+        """Give what is kept for every deployment."""
+        ...
+
     async def join(self, gateway: str, on_split: OnSplit) -> None:
-        """Announce a live gateway, to be told of every change; it is told of all there is at once."""
+        """Announce a live gateway, to be told of every change; it is told of all there is at once.
+
+        A board that does not answer is no error here: the gateway is told of what there is when it does.
+        """
         ...
 
     async def leave(self, gateway: str) -> None:
         """Take a gateway out."""
         ...
 
-    def acknowledge(self, gateway: str, deployment: str, generation: int) -> None:
-        """Say that this gateway routes by the generation from now on; never blocks."""
+    def acknowledge(self, gateway: str, deployment: str, stamp: int) -> None:
+        """Say that this gateway routes by the split with this stamp from now on; never blocks."""
         ...
 
-    async def unacknowledged(self, deployment: str, generation: int, timeout_s: float) -> list[str]:
-        """Wait until every live gateway has acknowledged the generation or a newer one; name those that have not."""
+    async def unacknowledged(self, deployment: str, stamp: int, timeout_s: float) -> list[str]:
+        """Wait until every live gateway has acknowledged the stamp or a newer one; name those that have not."""
+        ...
+
+    async def renew(self, term: int, ttl_s: float) -> None:
+        """Renew the lease under which canaries have traffic: somebody judges them.
+
+        Raises:
+            Deposed: a lease of a newer term has been up; nothing changed.
+        """
+        ...
+
+    def leased(self) -> bool:
+        """Say whether canaries may have traffic, as far as is known here; never blocks, and is asked on every draw."""
         ...
 
     async def report(self, report: EvidenceReport) -> None:
-        """Put up a gateway's cumulative evidence, in place of what it had put up before."""
+        """Put up a gateway process's cumulative evidence, in place of what it had put up before."""
         ...
 
     async def reports(self, rollout: str) -> list[EvidenceReport]:
-        """Give all gateways' evidence of one rollout."""
+        """Give the evidence of one rollout of every gateway process that has any, ended ones included."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if the board answers."""
         ...
 
     async def close(self) -> None:
@@ -192,6 +270,10 @@ class Artifacts(Protocol):
 
     async def size(self, digest: str) -> int | None:
         """Give the size in bytes; None if it is not kept."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if the artifact store answers."""
         ...
 
 

@@ -7,8 +7,9 @@ import pytest
 from tests.boards.conftest import Overwrite
 
 from serinus.core.evidence import Counts, Evidence, Key
+from serinus.core.records import EvidenceReport
 from serinus.core.routing import Role, Split
-from serinus.ports import Board, EvidenceReport
+from serinus.ports import Board
 
 PATIENCE_S = 20.0
 """How long a test waits for what must come, on a machine however busy."""

@@ -19,7 +19,7 @@ from serinus.core.judge import Health
 from serinus.core.names import VersionRef
 from serinus.core.policy import Settings, ThresholdPolicy
 from serinus.home import Home
-from serinus.ports import EvidenceReport
+from serinus.core.records import EvidenceReport
 from serinus.settings import read_settings
 
 POLICY = ThresholdPolicy(interval_s=0.1, min_requests=20, p95_delta_ms=60_000)

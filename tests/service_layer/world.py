@@ -17,13 +17,13 @@ from serinus.core.events import EventKind
 from serinus.core.evidence import Counts, Evidence, Key, bucket_of
 from serinus.core.names import VersionRef
 from serinus.core.policy import Settings
-from serinus.core.records import VersionDraft
+from serinus.core.records import EvidenceReport, VersionDraft
 from serinus.core.routing import Role
 from serinus.core.signature import Scalar, Signature
 from serinus.engine import DeploymentEngine, Done
 from serinus.gateway import Gateway, Prediction
 from serinus.loaded import LoadedModels
-from serinus.ports import Board, EvidenceReport, Store
+from serinus.ports import Board, Store
 from serinus.predictions import HashKey, PredictionLog
 from serinus.stores.sql import SqlStore, open_store
 

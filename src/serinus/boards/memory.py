@@ -1,31 +1,54 @@
 """The board of a single process: nothing to install, nothing between a change and the next request."""
 
 import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
 
-from serinus.core.routing import Split
-from serinus.ports import EvidenceReport, OnSplit
+from serinus.core.errors import Deposed
+from serinus.core.records import EvidenceReport
+from serinus.core.routing import Cut, Split
+from serinus.ports import OnSplit
 
 
 class MemoryBoard:
     """Keeps splits and evidence in this process's memory, for one event loop.
 
     Splits are kept encoded, as any board keeps them, and may be replaced by hand with ``put`` in a test of what happens
-    then.
+    then. ``monotonic`` is the clock that the lease runs out by.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._splits: dict[str, object] = {}
         self._gateways: dict[str, OnSplit] = {}
         self._acknowledged: dict[tuple[str, str], int] = {}
         self._acknowledgement = asyncio.Event()
-        self._reports: dict[str, EvidenceReport] = {}
+        self._reports: dict[tuple[str, str], EvidenceReport] = {}
+        self._term = 0
+        self._leased_until = float("-inf")
 
     async def publish(self, split: Split) -> bool:
         present = Split.decoded(self._splits.get(split.deployment))
         if present is not None and present.generation > split.generation:
             return False
+        if present is not None and present.cut is not None and present.rollout == split.rollout:
+            split = replace(split, cut=present.cut)
         self.put(split.deployment, split.encoded())
         return True
+
+    async def cut(
+        self, deployment: str, cut: Cut, *, expected_generation: int | None = None, term: int | None = None
+    ) -> Split | None:
+        if term is not None:
+            self._check_term(term)
+        present = Split.decoded(self._splits.get(deployment))
+        if present is None or not present.rollout or expected_generation not in {None, present.generation}:
+            return None
+        if present.cut is None:
+            present = replace(present, cut=cut)
+            self.put(deployment, present.encoded())
+        return present
 
     def put(self, deployment: str, raw: object) -> None:
         """Keep whatever is given for a deployment (None removes it) and tell every gateway."""
@@ -39,6 +62,9 @@ class MemoryBoard:
     async def split(self, deployment: str) -> object:
         return self._splits.get(deployment)
 
+    async def splits(self) -> dict[str, object]:
+        return dict(self._splits)
+
     async def join(self, gateway: str, on_split: OnSplit) -> None:
         self._gateways[gateway] = on_split
         for deployment, raw in list(self._splits.items()):
@@ -50,35 +76,54 @@ class MemoryBoard:
             del self._acknowledged[key]
         self._announce()
 
-    def acknowledge(self, gateway: str, deployment: str, generation: int) -> None:
+    def acknowledge(self, gateway: str, deployment: str, stamp: int) -> None:
         key = (gateway, deployment)
-        self._acknowledged[key] = max(generation, self._acknowledged.get(key, 0))
+        self._acknowledged[key] = max(stamp, self._acknowledged.get(key, 0))
         self._announce()
 
-    async def unacknowledged(self, deployment: str, generation: int, timeout_s: float) -> list[str]:
+    async def unacknowledged(self, deployment: str, stamp: int, timeout_s: float) -> list[str]:
         try:
             async with asyncio.timeout(timeout_s):
-                while self._behind(deployment, generation):
+                while self._behind(deployment, stamp):
                     await self._acknowledgement.wait()
         except TimeoutError:
             pass
-        return self._behind(deployment, generation)
+        return self._behind(deployment, stamp)
 
-    def _behind(self, deployment: str, generation: int) -> list[str]:
-        return [g for g in self._gateways if self._acknowledged.get((g, deployment), 0) < generation]
+    def _behind(self, deployment: str, stamp: int) -> list[str]:
+        return [g for g in self._gateways if self._acknowledged.get((g, deployment), 0) < stamp]
 
     def _announce(self) -> None:
         self._acknowledgement.set()
         self._acknowledgement = asyncio.Event()
 
+    async def renew(self, term: int, ttl_s: float) -> None:
+        self._check_term(term)
+        self._leased_until = self._monotonic() + ttl_s
+
+    def leased(self) -> bool:
+        return self._monotonic() < self._leased_until
+
+    def _check_term(self, term: int) -> None:
+        if term < self._term:
+            raise Deposed(
+                f"The checker of term {term} leads no more: term {self._term} has begun.",
+                remedy="Nothing is to be done: the one that leads now goes on.",
+            )
+        self._term = term
+
     async def report(self, report: EvidenceReport) -> None:
-        self._reports[report.gateway] = report
+        self._reports[report.gateway, report.boot] = report
 
     async def reports(self, rollout: str) -> list[EvidenceReport]:
-        return [
+        of_rollout = (
             EvidenceReport(r.gateway, r.boot, {k: c for k, c in r.evidence.items() if k.rollout == rollout})
             for r in self._reports.values()
-        ]
+        )
+        return [report for report in of_rollout if report.evidence]
+
+    async def ping(self) -> None:
+        """Return: it is here."""
 
     async def close(self) -> None:
         self._gateways.clear()

@@ -113,6 +113,20 @@ class StaleGeneration(Conflict):
     title = "The deployment has changed meanwhile"
 
 
+class Deposed(Conflict):
+    """A checker that no longer leads tried to change something."""
+
+    code = "SERINUS-DEPOSED"
+    title = "Another checker leads"
+
+
+class KeyReused(Conflict):
+    """An Idempotency-Key that was used for something else."""
+
+    code = "SERINUS-KEY-REUSED"
+    title = "The idempotency key was used for another request"
+
+
 class PlatformError(SerinusError):
     """Ours: a store, an artifact or a queue. It never speaks against a model."""
 

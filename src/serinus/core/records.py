@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from serinus.core.deployment import Deployment
 from serinus.core.events import Event
 from serinus.core.evidence import LAST_BUCKET, Counts, Evidence, Key
 from serinus.core.judge import Verdict
@@ -128,6 +129,56 @@ class HealthSnapshot:
     reason: str
     action: str
     evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceReport:
+    """The cumulative evidence of one gateway process since it started (``boot``, unique to the process)."""
+
+    gateway: str
+    boot: str
+    evidence: Evidence
+
+    @property
+    def size(self) -> int:
+        """How much was counted; of two reports of one boot the greater is the newer."""
+        return sum(c.requests + c.client_errors + c.platform_errors for c in self.evidence.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who holds a lease of the store; ``term`` grows with every new holding, and fences the writes made under it."""
+
+    name: str
+    holder: str
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Makes a command happen once: the caller's key, and a fingerprint of what was asked under it."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command that was given a key came to: a deployment's new state and events, or a registered version."""
+
+    fingerprint: str
+    state: Deployment | None = None
+    events: tuple[RecordedEvent, ...] = ()
+    version: VersionRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many rows were removed."""
+
+    predictions: int = 0
+    snapshots: int = 0
+    outcomes: int = 0
 
 
 def encoded_evidence(evidence: Evidence) -> list[list[object]]:

@@ -1,11 +1,15 @@
 """Which role answers a request: a pure function of the split and one number in [0, 1)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
 
 from serinus.core.deployment import ALL, Deployment
+
+LARGEST = 2**52
+"""The greatest generation a board is believed: its double, the stamp, is exact in a double-precision number."""
 
 
 class Role(StrEnum):
@@ -16,11 +20,36 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """How a deployment's traffic is divided: ``weight`` percent to the canary of ``rollout``.
+class Cut:
+    """A rollback that is in force before it is on record: who took the canary's share away, when and why.
 
-    ``generation`` is the deployment's; a split of an older generation never replaces one of a newer. ``baseline`` names
-    the version that has the rest, so that a promotion is told from a rollback by the split alone.
+    ``at`` is an instant in ISO 8601 with its offset; ``facts`` are the numbers of an automatic one, as JSON values.
+    """
+
+    at: str
+    actor: str
+    reason: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def decoded(cls, raw: object) -> "Cut | None":
+        """Read what a board keeps; None for anything malformed."""
+        if not isinstance(raw, Mapping) or set(raw) != {"at", "actor", "reason", "facts"}:
+            return None
+        if not all(isinstance(raw[name], str) for name in ("at", "actor", "reason")):
+            return None
+        if not isinstance(raw["facts"], Mapping) or not _is_instant(raw["at"]):
+            return None
+        return cls(**raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a deployment's traffic is divided: ``weight`` percent to the canary of ``rollout``, none once it is ``cut``.
+
+    ``generation`` is the deployment's; a split of an older generation never replaces one of a newer, and one of the
+    same rollout never takes a cut back. ``baseline`` names the version that has the rest, so that a promotion is told
+    from a rollback by the split alone.
     """
 
     deployment: str
@@ -30,6 +59,17 @@ class Split:
     weight: float = 0.0
     sticky: bool = False
     baseline: str = ""
+    cut: Cut | None = None
+
+    @property
+    def share(self) -> float:
+        """The percentage that the canary gets."""
+        return self.weight if self.cut is None else 0.0
+
+    @property
+    def stamp(self) -> int:
+        """What a gateway acknowledges: it grows with the generation and, within one, with a cut."""
+        return 2 * self.generation + (self.cut is not None)
 
     def encoded(self) -> dict[str, object]:
         """Give the plain mapping that a board keeps."""
@@ -42,7 +82,7 @@ class Split:
             return None
         if not all(fits(raw[name]) for name, fits in _READERS.items()):
             return None
-        return cls(**raw)
+        return cls(**{**raw, "cut": Cut.decoded(raw["cut"])})
 
 
 def split_of(state: Deployment) -> Split:
@@ -65,7 +105,7 @@ def assign(split: Split | None, point: float) -> Role:
     """
     if split is None or not split.rollout:
         return Role.BASELINE
-    return Role.CANARY if point * ALL < split.weight else Role.BASELINE
+    return Role.CANARY if point * ALL < split.share else Role.BASELINE
 
 
 def sticky_point(key: bytes, rollout: str, entity_id: str) -> float:
@@ -87,7 +127,14 @@ def forced_role(header: str | None, *, allowed: bool) -> Role | None:
 
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _is_share(value: object) -> bool:
@@ -103,4 +150,5 @@ _READERS: dict[str, Callable[[object], bool]] = {
     "weight": _is_share,
     "sticky": lambda value: isinstance(value, bool),
     "baseline": lambda value: isinstance(value, str),
+    "cut": lambda value: value is None or Cut.decoded(value) is not None,
 }
