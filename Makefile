@@ -19,7 +19,7 @@ PIP_INSTALL := $(PIP) install --require-hashes --requirement
 RUN := .venv/.run-lock .venv/.package
 DEV := .venv/.dev-lock .venv/.package
 
-.PHONY: help demo test lint format bench serve lock clean
+.PHONY: help demo test services lint format bench serve lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -29,8 +29,34 @@ help: ## Say what can be made
 demo: $(RUN) ## Watch a good canary being promoted and a bad one rolled back
 	@$(BIN)/canary demo $(ARGS)
 
-test: $(DEV) ## Run the tests
+test: $(DEV) services ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+# Each is a program that tests start and the Debian package it is in. As root they are installed, but not
+# started: policy-rc.d forbids it. SeaweedFS comes with the development lock.
+SERVICES := initdb:postgresql redis-server:redis-server haproxy:haproxy prometheus:prometheus
+
+services: ## Install the servers that tests start, if they are missing
+	@set -eu; \
+	places="$$PATH:/usr/local/sbin:/usr/sbin:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')"; \
+	packages=''; \
+	for service in $(SERVICES); do \
+		PATH="$$places" command -v "$${service%%:*}" >/dev/null || packages="$$packages $${service#*:}"; \
+	done; \
+	install() { \
+		echo "Installing$$packages, which tests start ..."; \
+		if [ ! -e /usr/sbin/policy-rc.d ]; then \
+			trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
+			printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; \
+			chmod +x /usr/sbin/policy-rc.d; \
+		fi; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$packages >/dev/null; \
+	}; \
+	if [ -n "$$packages" ]; then \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && install; } \
+		|| echo "Tests that need them are skipped. On Debian or Ubuntu: sudo apt-get install$$packages"; \
+	fi
 
 lint: $(DEV) ## Check style, types and layers
 	$(BIN)/ruff check

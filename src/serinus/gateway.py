@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -84,6 +84,7 @@ class Gateway:
         self._retry_interval_s = retry_interval_s
         self._served: dict[str, Served] = {}
         self._told: dict[str, Split | None] = {}
+        self._newest: dict[str, Split] = {}
         self._troubles: dict[str, str] = {}
         self._refreshing: dict[str, asyncio.Task[None]] = {}
         self._stale: set[str] = set()
@@ -112,7 +113,7 @@ class Gateway:
         if served is None:
             raise self._absent(deployment)
         forced = forced_role(header, allowed=served.state.settings.allow_forced)
-        role = forced if forced is not None else served.draw(self._point(served, entity_id))
+        role = forced if forced is not None else self._drawn(served, entity_id)
         arm = served.canary if role is Role.CANARY and served.canary is not None else served.baseline
         if forced is not None:
             self._totals[deployment].forced += 1
@@ -171,6 +172,11 @@ class Gateway:
             forced=forced,
         )
 
+    def _drawn(self, served: Served, entity_id: str | None) -> Role:
+        """Draw a role; a canary that nobody judges gets nothing."""
+        role = served.draw(self._point(served, entity_id))
+        return role if role is Role.BASELINE or self._board.leased() else Role.BASELINE
+
     def _point(self, served: Served, entity_id: str | None) -> float:
         split = served.split
         if split is not None and split.sticky and entity_id is not None:
@@ -200,14 +206,21 @@ class Gateway:
         self.ready = True
 
     async def stop(self) -> None:
-        """Stop following, and put up the last evidence."""
+        """Stop following, and put up the last evidence; Unavailable if the board does not take it."""
         self.ready = False
-        await self._board.leave(self.name)
         tasks = [*self._tasks, *self._refreshing.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._board.report(self._evidence_report())
+        await self._board.leave(self.name)
+
+    def notice(self, states: Iterable[Deployment]) -> None:
+        """Take up what the store knows and the board has not told of."""
+        for state in states:
+            served = self._served.get(state.name)
+            if state.name not in self._refreshing and (served is None or served.state.generation < state.generation):
+                self._refresh(state.name)
 
     def troubles(self) -> dict[str, str]:
         """Say which deployments cannot be served as they should be, and why."""
@@ -225,10 +238,15 @@ class Gateway:
 
     def _on_split(self, deployment: str, raw: object) -> None:
         """Take a change on the board: less traffic at once, more when the model for it is here."""
-        split, told = Split.decoded(raw), self._told.get(deployment)
-        if split is not None and told is not None and split.generation < told.generation:
-            return
+        split, newest = Split.decoded(raw), self._newest.get(deployment)
+        if split is not None and newest is not None:
+            if split.generation < newest.generation:
+                return  # of a board that has lost what was newer
+            if split.cut is None and split.rollout == newest.rollout:
+                split = replace(split, cut=newest.cut)  # likewise
         self._told[deployment] = split
+        if split is not None:
+            self._newest[deployment] = split
         served = self._served.get(deployment)
         if served is not None:
             self._follow(served)
@@ -241,8 +259,8 @@ class Gateway:
         if split is not None and split.generation < state.generation:
             split = None
         self._served[state.name] = self._under(served, split)
-        if split is not None and split.generation == state.generation:
-            self._board.acknowledge(self.name, state.name, state.generation)
+        if split is not None and (split.generation == state.generation or split.cut is not None):
+            self._board.acknowledge(self.name, state.name, split.stamp)
 
     def _refresh(self, deployment: str) -> None:
         self._stale.add(deployment)
@@ -298,6 +316,8 @@ class Gateway:
                 # It goes on, without a request going back to the old baseline.
                 return Served(state, self._counted(as_baseline(canary), outside(state.name), 0), None)
             return Served(state, self._counted(served.baseline, outside(state.name), 0), canary)
+        if split.cut is not None:
+            return Served(state, self._counted(served.baseline, split.rollout, split.split_version), None, split)
         return Served(
             state,
             self._counted(served.baseline, split.rollout, split.split_version),

@@ -22,11 +22,13 @@ class Home:
     """Holds a folder for one server process; used as a context manager.
 
     The embedded board lives in one process, so two servers on one home would route by two truths: the second is
-    refused. The lock is the operating system's (flock) and goes with the process, however it ends.
+    refused. The lock is the operating system's (flock) and goes with the process, however it ends. Servers on a board
+    that they share may have one home too: for them it is not ``exclusive``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, exclusive: bool = True) -> None:
         self.folder = folder
+        self._exclusive = exclusive
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
@@ -41,7 +43,7 @@ class Home:
                 remedy="Set SERINUS_HOME to a folder that this user can write to.",
             ) from trouble
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_EX if self._exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
             raise Unavailable(

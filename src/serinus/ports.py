@@ -184,7 +184,7 @@ class Board(Protocol):
     async def publish(self, split: Split) -> bool:
         """Put up a split and tell all gateways; False, and nothing changed, if a newer generation is up.
 
-        A cut of the same rollout that is up stays: it goes into the new split.
+        A cut of the same rollout that is up stays: it goes into the new split, before one that the new split brings.
         """
         ...
 

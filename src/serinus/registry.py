@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Mapping
 
-from serinus.core.errors import InvalidInput, NotFound
+from serinus.core.errors import InvalidInput, KeyReused, NotFound, key_reused
 from serinus.core.features import shown
 from serinus.core.names import VersionRef, checked_name
-from serinus.core.records import Lineage, ModelSummary, ModelVersion, Package, VersionDraft
+from serinus.core.records import Lineage, ModelSummary, ModelVersion, Once, Package, VersionDraft
 from serinus.core.signature import Signature, examples_as_rows
 from serinus.ports import Artifacts, Clock, ModelLoader, Store
 
@@ -80,6 +80,7 @@ class Registry:
         description: str = "",
         lineage: Lineage | None = None,
         created_by: str = "unknown",
+        once: Once | None = None,
     ) -> ModelVersion:
         """Register an artifact that is kept already as the next version of ``name``.
 
@@ -87,11 +88,16 @@ class Registry:
             name: the model's. digest, format, signature: of the artifact, its file format, what it takes and gives.
             examples: rows of values in the signature's order, at most 32, used to warm and check the model.
             metrics: finite numbers by name, from data the model was not trained on. lineage: where it comes from.
+            once: registers once, however often it is called with the same key.
 
         Raises:
             InvalidInput: something of it cannot be; the field is named. FormatRefused: not allowed here.
             NotFound: no artifact of that digest was uploaded, or the parent version does not exist.
+            KeyReused: the key was used for something else.
         """
+        earlier = await self._earlier(once)
+        if earlier is not None:
+            return earlier
         checked_name(name, "name")
         self._loader.check(format)
         lineage = lineage or Lineage()
@@ -117,7 +123,22 @@ class Registry:
             lineage=lineage,
             created_by=created_by,
         )
-        return await self._store.register(draft, self._clock.now())
+        try:
+            return await self._store.register(draft, self._clock.now(), once=once)
+        except KeyReused:
+            earlier = await self._earlier(once)  # the same call may have come twice at the same time
+            if earlier is None:
+                raise
+            return earlier
+
+    async def _earlier(self, once: Once | None) -> ModelVersion | None:
+        """Give the version that the same call has registered before."""
+        found = await self._store.outcome(once.key) if once else None
+        if once is None or found is None:
+            return None
+        if found.fingerprint != once.fingerprint or found.version is None:
+            raise key_reused(once.key)
+        return await self.version(found.version)
 
     async def models(self) -> list[ModelSummary]:
         """List the models by name."""

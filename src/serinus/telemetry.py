@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -27,8 +28,23 @@ class ServedArm:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckerReading:
+    """A checker: whether it leads, when its last round ended (None before), and how many rounds or checks failed."""
+
+    leads: bool
+    ticked_at: datetime | None
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class Readings:
-    """What a gateway shows of itself at one moment. ``weights``: percent to the canary, by deployment."""
+    """What a server shows of itself at one moment.
+
+    ``weights``: percent to the canary, by deployment. ``leased``: whether canaries may have traffic. ``rollouts``:
+    since when the active one is as it is, by deployment, None where none is active. ``dependencies``: whether each
+    answers.
+    ``checker``: None in a process that checks nothing.
+    """
 
     evidence: Evidence
     arms: tuple[ServedArm, ...]
@@ -38,6 +54,10 @@ class Readings:
     log_pending: int
     log_written: int
     log_dropped: int
+    leased: bool
+    rollouts: Mapping[str, datetime | None]
+    dependencies: Mapping[str, bool]
+    checker: CheckerReading | None
 
 
 class Telemetry(Collector):
@@ -67,6 +87,7 @@ class Telemetry(Collector):
         yield from _request_families(arms)
         yield from _rollout_families(readings)
         yield from _log_families(readings)
+        yield from _operation_families(readings)
 
 
 def _request_families(arms: Mapping[tuple[str, str, Role], Counts]) -> Iterator[Metric]:
@@ -124,6 +145,42 @@ def _log_families(readings: Readings) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "serinus_prediction_log_dropped", "Logged predictions dropped at the bound.", readings.log_dropped
     )
+
+
+def _operation_families(readings: Readings) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "serinus_canary_leased", "Whether canaries may have traffic: somebody judges them.", int(readings.leased)
+    )
+    active = {name: float(since is not None) for name, since in readings.rollouts.items()}
+    changed = {name: since.timestamp() for name, since in readings.rollouts.items() if since is not None}
+    yield _by_deployment(
+        GaugeMetricFamily("serinus_rollout_active", "Whether a canary is running.", labels=["deployment"]), active
+    )
+    yield _by_deployment(
+        GaugeMetricFamily(
+            "serinus_rollout_changed_timestamp_seconds",
+            "When the deployment last changed while a canary is running.",
+            labels=["deployment"],
+        ),
+        changed,
+    )
+    dependencies = GaugeMetricFamily(
+        "serinus_dependency_up", "Whether what the server needs answers.", labels=["dependency"]
+    )
+    for name, answers in sorted(readings.dependencies.items()):
+        dependencies.add_metric([name], int(answers))
+    yield dependencies
+    if readings.checker is not None:
+        yield from _checker_families(readings.checker)
+
+
+def _checker_families(checker: CheckerReading) -> Iterator[Metric]:
+    ticked_at = checker.ticked_at.timestamp() if checker.ticked_at else 0.0
+    yield GaugeMetricFamily("serinus_checker_leading", "Whether this checker is the one that acts.", int(checker.leads))
+    yield GaugeMetricFamily(
+        "serinus_checker_round_timestamp_seconds", "When the last round of checks ended.", ticked_at
+    )
+    yield CounterMetricFamily("serinus_checker_failures", "Rounds or checks that failed.", checker.failures)
 
 
 def _by_deployment(

@@ -44,10 +44,16 @@ def name() -> str:
 
 
 @pytest.fixture
-async def system(tmp_path: Path) -> AsyncIterator[System]:
-    """A whole system in this process, whose checks are made by hand, with risk@1 and risk@2, which are right."""
+async def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[System]:
+    """A whole system in this process, that checks and reconciles by hand, with risk@1 and risk@2, which are right."""
+    monkeypatch.setattr("serinus.assembly.RECONCILE_S", 3600.0)
     settings = read_settings(
-        home=tmp_path / "home", allow_pickle=True, check_interval=3600, evidence_interval=0.01, log_interval=0.01
+        home=tmp_path / "home",
+        allow_pickle=True,
+        check_interval=3600,
+        canary_lease=86_400,
+        evidence_interval=0.01,
+        log_interval=0.01,
     )
     with Home(settings.home) as home:
         async with assembled(settings, home) as system:

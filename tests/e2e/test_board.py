@@ -1,4 +1,4 @@
-"""A board that says nothing, or nonsense, sends all traffic to the baseline; the next round of checks mends it."""
+"""A board that says nothing, or nonsense, sends all traffic to the baseline; the next look at it mends it."""
 
 from collections import Counter
 from typing import Any
@@ -36,6 +36,7 @@ GARBAGE: dict[str, Any] = {
             "sticky": ("yes", None),
             "deployment": (7, None),
             "baseline": (2, None),
+            "cut": (True, {}, {"at": "now", "actor": "", "reason": "", "facts": {}, "key": "", "fingerprint": ""}),
         }.items()
         for value in values
     },
@@ -43,6 +44,7 @@ GARBAGE: dict[str, Any] = {
 
 
 async def roles(system: System, times: int = 40) -> Counter[str]:
+    assert system.gateway is not None
     return Counter([(await system.gateway.predict("prod", KNOWN)).model_role for _ in range(times)])
 
 
@@ -57,7 +59,7 @@ async def board(system: System) -> MemoryBoard:
     return system.board
 
 
-async def test_whatever_stands_on_the_board_the_baseline_answers_and_the_next_round_mends_it(
+async def test_whatever_stands_on_the_board_the_baseline_answers_and_the_next_look_mends_it(
     system: System, board: MemoryBoard, subtests: pytest.Subtests
 ) -> None:
     for what, raw in GARBAGE.items():
@@ -65,7 +67,7 @@ async def test_whatever_stands_on_the_board_the_baseline_answers_and_the_next_ro
             board.put("prod", raw)
             assert await roles(system) == {"baseline": 40}
 
-            await system.checker.tick()
+            await system.engine.reconcile()
 
             assert await board.split("prod") == SPLIT
             assert await roles(system) == {"canary": 40}
@@ -81,12 +83,12 @@ async def test_a_command_mends_the_board_at_once(system: System, board: MemoryBo
     assert (await roles(system))["canary"] > 0
 
 
-async def test_a_wrong_share_of_the_right_generation_lasts_until_the_next_round(
+async def test_a_wrong_share_of_the_right_generation_lasts_until_the_next_look(
     system: System, board: MemoryBoard
 ) -> None:
     board.put("prod", SPLIT | {"weight": 0})
 
-    await system.checker.tick()
+    await system.engine.reconcile()
 
     assert await board.split("prod") == SPLIT
     assert await roles(system) == {"canary": 40}
@@ -94,9 +96,10 @@ async def test_a_wrong_share_of_the_right_generation_lasts_until_the_next_round(
 
 async def test_a_promotion_that_never_was_is_no_promotion(system: System, board: MemoryBoard) -> None:
     board.put("prod", SPLIT | {"rollout": "", "baseline": "risk@2"})
+    assert system.gateway is not None
     answers = {(await system.gateway.predict("prod", KNOWN)).model_version for _ in range(10)}
 
-    await system.checker.tick()
+    await system.engine.reconcile()
 
     assert answers == {"risk@1"}
     assert await roles(system) == {"canary": 40}
@@ -106,7 +109,7 @@ async def test_a_split_of_an_older_generation_is_overlooked(system: System, boar
     board.put("prod", SPLIT | {"generation": 1, "weight": 0})
     assert await roles(system) == {"canary": 40}
 
-    await system.checker.tick()
+    await system.engine.reconcile()
 
     assert await board.split("prod") == SPLIT
 
@@ -122,15 +125,16 @@ async def test_a_split_of_a_rollout_that_never_was_sends_nothing_to_the_canary(
 async def test_an_entry_for_a_deployment_that_does_not_exist_harms_nobody(system: System, board: MemoryBoard) -> None:
     board.put("ghost", Split("ghost", 1, "ghost:1", 1, 100.0).encoded())
 
-    await system.checker.tick()
+    await system.engine.reconcile()
 
     assert await roles(system) == {"canary": 40}
+    assert system.gateway is not None
     assert [served.state.name for served in system.gateway.served()] == ["prod"]
 
 
-async def test_the_board_says_what_the_state_says_after_a_round(system: System, board: MemoryBoard) -> None:
+async def test_the_board_says_what_the_state_says_after_a_look(system: System, board: MemoryBoard) -> None:
     board.put("prod", None)
 
-    await system.checker.tick()
+    await system.engine.reconcile()
 
     assert Split.decoded(await board.split("prod")) == split_of(await system.engine.deployment("prod"))

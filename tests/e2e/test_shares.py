@@ -65,9 +65,12 @@ async def test_of_a_hundred_thousand_requests_each_share_goes_to_the_canary(
 ) -> None:
     monkeypatch.setattr("serinus.assembly.ThreadPredictors", Instants)
     # The log takes one entry and drops the others, which would take their time.
-    settings = read_settings(home=tmp_path, allow_pickle=True, check_interval=3600, log_interval=60, log_limit=1)
+    settings = read_settings(
+        home=tmp_path, allow_pickle=True, check_interval=3600, canary_lease=86_400, log_interval=60, log_limit=1
+    )
     with Home(tmp_path) as home:
         async with assembled(settings, home) as system:
+            assert system.gateway is not None
             for _ in range(2):
                 await system.registry.register(models.pickled(models.Risk()), "risk")
             # With fail-over each canary's answer would take a turn of the event loop.

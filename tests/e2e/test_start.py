@@ -53,7 +53,7 @@ class Start:
 
 async def _fill(folder: Path) -> str:
     """Leave the two deployments in a home, and give the digest of lost's model."""
-    settings = read_settings(home=folder, allow_pickle=True, check_interval=3600)
+    settings = read_settings(home=folder, allow_pickle=True, check_interval=3600, canary_lease=86_400)
     with Home(folder) as home:
         async with assembled(settings, home) as system:
             for model in (models.Risk(loading=LOADING_S), models.Risk()):
@@ -119,7 +119,7 @@ def test_a_model_that_cannot_be_loaded_is_told_keeps_nobody_else_and_is_served_o
 
 async def _with_a_canary(folder: Path) -> str:
     """Leave a rollout in a home, and give the digest of the canary's model."""
-    settings = read_settings(home=folder, allow_pickle=True, check_interval=3600)
+    settings = read_settings(home=folder, allow_pickle=True, check_interval=3600, canary_lease=86_400)
     with Home(folder) as home:
         async with assembled(settings, home) as system:
             await system.registry.register(models.pickled(models.Risk()), "risk")

@@ -22,6 +22,8 @@ from serinus.core.routing import Role
 from serinus.core.signature import Scalar, Signature
 from serinus.engine import DeploymentEngine, Done
 from serinus.gateway import Gateway, Prediction
+from serinus.gathering import Gatherer
+from serinus.leadership import Leadership
 from serinus.loaded import LoadedModels
 from serinus.ports import Board, Store
 from serinus.predictions import HashKey, PredictionLog
@@ -29,6 +31,7 @@ from serinus.stores.sql import SqlStore, open_store
 
 V1, V2, V3 = (VersionRef("risk", number) for number in (1, 2, 3))
 NAME = "credit"
+LEASE_S = 3600.0
 ROW = {"x": 1.0, "y": 2.0}
 
 
@@ -54,7 +57,7 @@ class World:
     clock: Clock
     artifacts: ObjectArtifacts
     store: Unreliable = field(init=False)
-    board: MemoryBoard = field(default_factory=MemoryBoard)
+    board: MemoryBoard = field(init=False)
     shaky_board: Unreliable = field(init=False)
     models: Puppets = field(default_factory=Puppets)
     troubles: list[str] = field(default_factory=list)
@@ -62,6 +65,7 @@ class World:
     boot: str = "boot-1"
 
     def __post_init__(self) -> None:
+        self.board = MemoryBoard(self.clock.monotonic)
         self.store, self.shaky_board = Unreliable(self.real_store), Unreliable(self.board)
         store, board = cast("Store", self.store), cast("Board", self.shaky_board)
         tell = self.troubles.append
@@ -87,14 +91,32 @@ class World:
             draw=lambda: self.point,
             retry_interval_s=0.001,
         )
+        self.leadership = Leadership(store, self.boot, self.clock, tell, renew_s=0.001)
         self.checker = HealthChecker(
-            store=store, board=board, engine=self.engine, clock=self.clock, interval_s=0.001, on_trouble=tell
+            store=store,
+            board=board,
+            engine=self.engine,
+            gatherer=Gatherer(store, board),
+            leadership=self.leadership,
+            clock=self.clock,
+            interval_s=0.001,
+            lease_s=LEASE_S,
+            on_trouble=tell,
         )
 
     @classmethod
     async def opened(cls, folder: Path) -> "World":
         store = await open_store(f"sqlite:///{folder}/serinus.db")
-        return cls(folder, store, Clock(), open_artifacts(folder / "artifacts"))
+        world = cls(folder, store, Clock(), open_artifacts(folder / "artifacts"))
+        await world.judged()
+        return world
+
+    async def judged(self) -> int:
+        """Let this process's checker lead, and canaries have traffic; give its term."""
+        await self.leadership.renew()
+        assert self.leadership.term is not None
+        await self.board.renew(self.leadership.term, LEASE_S)
+        return self.leadership.term
 
     async def closed(self) -> None:
         await self.gateway.stop()

@@ -126,7 +126,7 @@ async def _start_canary(url: str, *, dying: bool = False) -> None:
     store = await open_store(url)
     if dying:
 
-        @listening.listens_for(store._writers.sync_engine, "commit")
+        @listening.listens_for(store._database.writers.sync_engine, "commit")
         def die(_connection: Connection) -> None:
             os._exit(KILLED)
 

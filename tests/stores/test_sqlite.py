@@ -111,7 +111,7 @@ async def test_a_refused_url_does_not_give_away_its_password() -> None:
 
 
 async def test_every_connection_syncs_each_commit_waits_for_locks_and_checks_keys(store: SqlStore) -> None:
-    for engine in (store._readers, store._writers):
+    for engine in (store._database.readers, store._database.writers):
         async with engine.connect() as connection:
             found = [
                 (await connection.execute(text(f"PRAGMA {name}"))).scalar()

@@ -1,1 +1,1 @@
-"""Boards: where every gateway sees the split, and every checker the evidence."""
+"""The live board: in this process, or in Redis for any number of gateways."""

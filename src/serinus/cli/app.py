@@ -14,7 +14,7 @@ from serinus.cli.exits import ExitCode, exit_code_of
 from serinus.cli.messages import explain
 from serinus.cli.predict import predict
 from serinus.cli.register import register
-from serinus.cli.serve import serve
+from serinus.cli.serve import check, serve
 from serinus.cli.session import Format, Globals
 from serinus.core.errors import SerinusError
 
@@ -41,7 +41,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         setup.configure,
     ),
     "Look": (look.status, look.health, look.metrics, look.history, look.models),
-    "Use": (predict, serve, demo, version),
+    "Use": (predict, serve, check, demo, version),
 }
 
 

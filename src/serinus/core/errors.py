@@ -127,6 +127,15 @@ class KeyReused(Conflict):
     title = "The idempotency key was used for another request"
 
 
+def key_reused(key: str) -> KeyReused:
+    """Give the error for a key that belongs to another request."""
+    return KeyReused(
+        f"The Idempotency-Key {key!r} was used for another request.",
+        field="Idempotency-Key",
+        remedy="Make a new key for each command; send the same one only to repeat the same command.",
+    )
+
+
 class PlatformError(SerinusError):
     """Ours: a store, an artifact or a queue. It never speaks against a model."""
 

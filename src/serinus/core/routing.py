@@ -23,20 +23,30 @@ class Role(StrEnum):
 class Cut:
     """A rollback that is in force before it is on record: who took the canary's share away, when and why.
 
-    ``at`` is an instant in ISO 8601 with its offset; ``facts`` are the numbers of an automatic one, as JSON values.
+    ``at`` is an instant in ISO 8601 with its offset; ``facts`` are the numbers of an automatic one, as JSON values;
+    ``key`` and ``fingerprint`` are those of the command, if it was given a key to happen once.
     """
 
     at: str
     actor: str
     reason: str = ""
     facts: Mapping[str, object] = field(default_factory=dict)
+    key: str = ""
+    fingerprint: str = ""
+
+    def is_repeated_by(self, other: "Cut | None") -> bool:
+        """Say whether another cut comes of the same command."""
+        if other is None:
+            return False
+        same_key = self.key != "" and (other.key, other.fingerprint) == (self.key, self.fingerprint)
+        return same_key or other == self
 
     @classmethod
     def decoded(cls, raw: object) -> "Cut | None":
         """Read what a board keeps; None for anything malformed."""
-        if not isinstance(raw, Mapping) or set(raw) != {"at", "actor", "reason", "facts"}:
+        if not isinstance(raw, Mapping) or set(raw) != {*_CUT_TEXTS, "facts"}:
             return None
-        if not all(isinstance(raw[name], str) for name in ("at", "actor", "reason")):
+        if not all(isinstance(raw[name], str) for name in _CUT_TEXTS):
             return None
         if not isinstance(raw["facts"], Mapping) or not _is_instant(raw["at"]):
             return None
@@ -142,6 +152,7 @@ def _is_share(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= ALL
 
 
+_CUT_TEXTS = ("at", "actor", "reason", "key", "fingerprint")
 _READERS: dict[str, Callable[[object], bool]] = {
     "deployment": lambda value: isinstance(value, str),
     "generation": _is_whole,

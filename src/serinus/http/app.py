@@ -33,16 +33,18 @@ Enter = Callable[[], AbstractAsyncContextManager[System]]
 """Makes the system; it is entered when the server starts and left when it has drained."""
 
 
-def application(settings: ServerSettings, system: Enter, *, loopback_only: bool) -> Application:
-    """Make the whole ASGI application."""
-    plane = control_plane(system)
+def application(settings: ServerSettings, plane: FastAPI, *, loopback_only: bool) -> Application:
+    """Put the prediction route and the limits around a control plane: the whole ASGI application."""
     limit = settings.max_request_bytes
     route = PredictRoute(BodyLimit(plane, limit), lambda: _gateway(plane), limit)
     return LoopbackGuard(route) if loopback_only else route
 
 
-def control_plane(system: Enter) -> FastAPI:
-    """Make all of it but the prediction route and the limits around it."""
+def control_plane(system: Enter, *, serves: bool = True) -> FastAPI:
+    """Make all of it but the prediction route and the limits around it; without ``serves``, health and metrics only.
+
+    ``app.state.draining`` is set when the server is about to end.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -60,13 +62,15 @@ def control_plane(system: Enter) -> FastAPI:
         responses={"4XX": PROBLEM, "5XX": PROBLEM},
     )
     app.include_router(operations.router)
-    app.include_router(control.models)
-    app.include_router(control.deployments)
+    if serves:
+        app.include_router(control.models)
+        app.include_router(control.deployments)
     app.add_exception_handler(SerinusError, _on_serinus_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_unexpected)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    if serves:
+        app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 

@@ -1,6 +1,8 @@
 """The control plane's routes: models, deployments, commands, timeline."""
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -20,12 +22,12 @@ from serinus.core.commands import (
 )
 from serinus.core.errors import InvalidInput
 from serinus.core.events import EventKind
-from serinus.core.evidence import merged
 from serinus.core.ledger import outside
 from serinus.core.names import VersionRef
 from serinus.core.policy import Settings
-from serinus.core.records import Lineage
+from serinus.core.records import Lineage, Once
 from serinus.core.signature import Signature
+from serinus.engine import Done, Given
 from serinus.http import documents, schemas
 from serinus.http.documents import Document
 from serinus.http.problems import TooLarge
@@ -50,8 +52,51 @@ def the_actor(
     return actor.strip() or "api"
 
 
+async def the_key(
+    request: Request,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=200,
+            pattern=r"^[!-~]+$",
+            description="Makes the command happen once, however often it is sent",
+            examples=["0b5c9a4e"],
+        ),
+    ] = None,
+) -> Once | None:
+    """Say under which key a command happens once, with a fingerprint of what was asked."""
+    if key is None:
+        return None
+    asked = f"{request.method} {request.url.path}\n".encode() + await request.body()
+    return Once(key, hashlib.sha256(asked).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command's call: on which system, by whom, whether it is to happen once, and its answer as far as it is made."""
+
+    system: Annotated[System, Depends(the_system)]
+    actor: Annotated[str, Depends(the_actor)]
+    once: Annotated[Once | None, Depends(the_key)]
+    response: Response
+
+    async def execute(self, name: str, command: Command, expected_generation: int | None) -> Document:
+        """Carry out a command on a deployment."""
+        given = Given(expected_generation=expected_generation, once=self.once)
+        return self.told(await self.system.engine.execute(name, command, given))
+
+    def told(self, done: Done) -> Document:
+        """Describe what was done; 202 where the record follows."""
+        if done.unrecorded:
+            self.response.status_code = 202
+        return documents.of_done(done)
+
+
 In = Annotated[System, Depends(the_system)]
 Actor = Annotated[str, Depends(the_actor)]
+Commanded = Annotated[Call, Depends()]
 
 models = APIRouter(tags=["models"])
 deployments = APIRouter(prefix="/deployments", tags=["deployments"])
@@ -101,9 +146,9 @@ async def get_version(
 
 
 @models.post("/models/{model}/versions", status_code=201, summary="Register a version")
-async def register_version(system: In, actor: Actor, model: Model, body: schemas.VersionIn) -> Document:
+async def register_version(call: Commanded, model: Model, body: schemas.VersionIn) -> Document:
     """Register an uploaded artifact as the model's next version; versions never change afterwards."""
-    version = await system.registry.register_uploaded(
+    version = await call.system.registry.register_uploaded(
         model,
         body.artifact.digest,
         body.artifact.format,
@@ -114,7 +159,8 @@ async def register_version(system: In, actor: Actor, model: Model, body: schemas
         tags=body.tags,
         description=body.description,
         lineage=Lineage(**body.lineage.model_dump()),
-        created_by=actor,
+        created_by=call.actor,
+        once=call.once,
     )
     return documents.of_version(version)
 
@@ -126,17 +172,16 @@ async def list_deployments(system: In) -> Document:
 
 
 @deployments.post("", status_code=201, summary="Deploy a baseline")
-async def create(system: In, actor: Actor, body: schemas.DeploymentIn) -> Document:
+async def create(call: Commanded, body: schemas.DeploymentIn) -> Document:
     """Serve a version under a new name; it has been loaded and has answered its examples when this returns."""
     command = Create(
         name=body.name,
         baseline=VersionRef(body.model, body.version),
         settings=body.settings.over(Settings()),
-        actor=actor,
+        actor=call.actor,
         reason=body.reason,
     )
-    done = await system.engine.create(command)
-    return documents.of_done(done)
+    return call.told(await call.system.engine.create(command, call.once))
 
 
 @deployments.get("/{name}", summary="Look at a deployment")
@@ -146,35 +191,37 @@ async def get_deployment(system: In, name: Name) -> Document:
 
 
 @deployments.patch("/{name}", summary="Change a deployment's settings")
-async def configure(system: In, actor: Actor, name: Name, body: schemas.SettingsChange) -> Document:
+async def configure(call: Commanded, name: Name, body: schemas.SettingsChange) -> Document:
     """Change switches or policy; what is left out stays as it is."""
-    state = await system.engine.deployment(name)
-    command = Configure(settings=body.settings.over(state.settings), actor=actor, reason=body.reason)
+    state = await call.system.engine.deployment(name)
+    command = Configure(settings=body.settings.over(state.settings), actor=call.actor, reason=body.reason)
     # The new settings rest on the state that was read, so a change in between must not pass unseen.
     expected = body.expected_generation if body.expected_generation is not None else state.generation
-    return await _execute(system, name, command, expected)
+    return await call.execute(name, command, expected)
 
 
 @deployments.post("/{name}/canary", status_code=201, summary="Start a canary")
-async def start(system: In, actor: Actor, name: Name, body: schemas.CanaryIn) -> Document:
+async def start(call: Commanded, name: Name, body: schemas.CanaryIn) -> Document:
     """Load, warm and check a version, then give it its first share of the traffic."""
-    model = body.model if body.model is not None else (await system.engine.deployment(name)).baseline.model
-    command = StartCanary(canary=VersionRef(model, body.version), weight=body.weight, actor=actor, reason=body.reason)
-    return await _execute(system, name, command, body.expected_generation)
+    model = body.model if body.model is not None else (await call.system.engine.deployment(name)).baseline.model
+    command = StartCanary(
+        canary=VersionRef(model, body.version), weight=body.weight, actor=call.actor, reason=body.reason
+    )
+    return await call.execute(name, command, body.expected_generation)
 
 
 @deployments.patch("/{name}/traffic", summary="Set the canary's share")
-async def set_weight(system: In, actor: Actor, name: Name, body: schemas.TrafficIn) -> Document:
+async def set_weight(call: Commanded, name: Name, body: schemas.TrafficIn) -> Document:
     """Give the canary another share; the next request sent after the answer is routed by it."""
-    command = SetWeight(weight=body.weight, actor=actor, reason=body.reason)
-    return await _execute(system, name, command, body.expected_generation)
+    command = SetWeight(weight=body.weight, actor=call.actor, reason=body.reason)
+    return await call.execute(name, command, body.expected_generation)
 
 
 def _simple(verb: str, summary: str, make: Callable[..., Command]) -> None:
-    async def route(system: In, actor: Actor, name: Name, body: schemas.CommandIn | None = None) -> Document:
+    async def route(call: Commanded, name: Name, body: schemas.CommandIn | None = None) -> Document:
         asked = body or schemas.CommandIn()
-        command = make(actor=actor, reason=asked.reason)
-        return await _execute(system, name, command, asked.expected_generation)
+        command = make(actor=call.actor, reason=asked.reason)
+        return await call.execute(name, command, asked.expected_generation)
 
     description = (make.__doc__ or "").strip()
     deployments.post(f"/{{name}}/{verb}", summary=summary, description=description, name=verb)(route)
@@ -230,12 +277,5 @@ async def health(system: In, name: Name) -> Document:
 async def metrics(system: In, name: Name) -> Document:
     """Give requests, errors and latency of both arms over the active or last rollout."""
     state = await system.engine.deployment(name)
-    if state.rollout is not None:
-        return documents.of_metrics(state, await system.checker.totals(state.rollout))
-    reports = await system.board.reports(outside(name))
-    return documents.of_metrics(state, merged(report.evidence for report in reports))
-
-
-async def _execute(system: System, name: str, command: Command, expected_generation: int | None) -> Document:
-    done = await system.engine.execute(name, command, expected_generation=expected_generation)
-    return documents.of_done(done)
+    counted = state.rollout.id if state.rollout else outside(name)
+    return documents.of_metrics(state, await system.gatherer.totals(counted))

@@ -66,6 +66,7 @@ def of_done(done: Done) -> Document:
     return of_deployment(done.state) | {
         "warnings": list(done.warnings),
         "unacknowledged": list(done.unacknowledged),
+        "recorded": not done.unrecorded,
     }
 
 

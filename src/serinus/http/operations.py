@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from serinus import __version__
-from serinus.core.errors import SerinusError
+from serinus.assembly import System
+from serinus.dependencies import OK
+from serinus.gateway import Gateway
 from serinus.http.control import In
 from serinus.http.documents import Document
 
@@ -21,7 +23,7 @@ async def health(system: In) -> Document:
     return {
         "status": "ok",
         "version": __version__,
-        "deployments": len(system.gateway.served()),
+        "deployments": len(system.gateway.served()) if system.gateway else 0,
         "uptime_s": round((system.now() - system.started_at).total_seconds(), 3),
     }
 
@@ -33,29 +35,42 @@ async def live() -> Document:
 
 
 @router.get("/health/ready", summary="Can it serve?")
-async def ready(system: In, response: Response) -> Document:
-    """Say whether every live deployment's models are loaded and what the server needs answers; 503 if not."""
-    checks = {"store": "ok", "models": "ok", "checker": "ok"}
-    try:
-        await system.store.ping()
-    except SerinusError as trouble:
-        checks["store"] = str(trouble)
-    served = {each.state.name for each in system.gateway.served()}
-    troubles = system.gateway.troubles()
-    if not system.gateway.ready:
-        checks["models"] = "being loaded"
-    elif troubles.keys() - served:
-        checks["models"] = _listed({name: why for name, why in troubles.items() if name not in served})
-    allowed = max(STUCK_AFTER_S, STUCK_AFTER_INTERVALS * system.settings.check_interval)
-    silent = (system.now() - (system.checker.ticked_at or system.started_at)).total_seconds()
-    if silent > allowed:
-        checks["checker"] = f"no round of health checks for {silent:.0f} s"
-    well = all(state == "ok" for state in checks.values())
+async def ready(request: Request, system: In, response: Response) -> Document:
+    """Say whether it can do its work, and how each thing it rests on does.
+
+    503 (``not_ready``) only where predictions cannot be answered, or where it is about to end: a store, a board or an
+    artifact store that does not answer makes it ``degraded``, since every gateway would be taken out for it.
+    """
+    checks = dict(system.dependencies.states())
+    serving = _of_models(system.gateway, checks) if system.gateway else True
+    _of_checker(system, checks)
+    if getattr(request.app.state, "draining", False):
+        checks["server"] = "it is about to end, and takes no new connections"
+        serving = False
+    response.status_code = 200 if serving else 503
+    well = all(state == OK for state in checks.values())
+    return {"status": "not_ready" if not serving else "ready" if well else "degraded", "checks": checks}
+
+
+def _of_models(gateway: Gateway, checks: dict[str, str]) -> bool:
+    """Say how the models do; give whether every deployment is served."""
+    served = {each.state.name for each in gateway.served()}
+    troubles = gateway.troubles()
+    missing = {name: why for name, why in troubles.items() if name not in served}
+    checks["models"] = "being loaded" if not gateway.ready else _listed(missing) or OK
     if troubles.keys() & served:
         # The baseline serves: taking the server out for what a canary lacks would harm it.
         checks["rollouts"] = _listed({name: why for name, why in troubles.items() if name in served})
-    response.status_code = 200 if well else 503
-    return {"status": "ready" if well else "not_ready", "checks": checks}
+    return checks["models"] == OK
+
+
+def _of_checker(system: System, checks: dict[str, str]) -> None:
+    if system.checker is not None:
+        allowed = max(STUCK_AFTER_S, STUCK_AFTER_INTERVALS * system.settings.check_interval)
+        silent = (system.now() - (system.checker.ticked_at or system.started_at)).total_seconds()
+        checks["checker"] = OK if silent <= allowed else f"no round of health checks for {silent:.0f} s"
+    if system.gateway is not None:
+        checks["lease"] = OK if system.board.leased() else "no checker judges canaries: they get no traffic"
 
 
 def _listed(troubles: Mapping[str, str]) -> str:

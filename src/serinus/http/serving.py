@@ -4,57 +4,134 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from serinus.assembly import System, assembled, logger
 from serinus.core.errors import InvalidInput, SerinusError, Unavailable
 from serinus.home import Home
-from serinus.http.app import application
+from serinus.http.app import application, control_plane
+from serinus.http.asgi import Application
+from serinus.http.draining import Draining
 from serinus.http.guard import LOOPBACK
 from serinus.settings import ServerSettings, read_settings
 
 DRAIN_S = 20
+WORKER_PATIENCE_S = 30
+"""How long a worker may be silent before it is ended and replaced."""
 
 
-def run(*, host: str = "127.0.0.1", port: int = 8000, home: Path | None = None, insecure: bool = False) -> int:
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a server process does: answer predictions (``serves``), judge canaries (``checks``), or both.
+
+    ``siblings`` is the folder through which the workers of one machine show their metrics as one.
+    """
+
+    settings: ServerSettings
+    url: str
+    loopback_only: bool
+    serves: bool = True
+    checks: bool = True
+    siblings: Path | None = None
+
+    def __call__(self) -> Application:
+        """Make a worker's application, in the worker's process."""
+        _log_to_stderr(self.settings)
+        signal.signal(signal.SIGTERM, _end_well)
+        logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.ERROR)
+        home = Home(self.settings.home, exclusive=False)
+        return self.application(home, refused=lambda refusal: logger.error(str(refusal)), announce=True)
+
+    def application(
+        self, home: Home, refused: Callable[[SerinusError], None], *, announce: bool = False
+    ) -> Application:
+        """Make the application; why its system cannot be entered is told to ``refused``."""
+        plane: FastAPI
+        draining = Draining(self.settings.drain_delay)
+
+        @asynccontextmanager
+        async def entered() -> AsyncIterator[System]:
+            work = assembled(self.settings, home, serves=self.serves, checks=self.checks, siblings=self.siblings)
+            async with _telling(refused, work) as system:
+                draining.listen(plane)
+                if announce:
+                    _announce(home, self.url)
+                yield system
+
+        plane = control_plane(entered, serves=self.serves)
+        return draining.around(application(self.settings, plane, loopback_only=self.loopback_only))
+
+
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    home: Path | None = None,
+    insecure: bool = False,
+    checks: bool = True,
+    workers: int | None = None,
+) -> int:
     """Serve until told to stop; gives 0, or raises a SerinusError that says why it could not start.
 
     Args:
         host, port: where to listen; port 0 takes a free one. home: the home folder, before SERINUS_HOME.
         insecure: listen on other addresses than this machine's own although callers need no key.
+        checks: judge canaries too. workers: processes that serve, before SERINUS_WORKERS.
     """
-    # uvicorn drains on SIGTERM and then raises it once more: by then this server has done its work, and ends well.
-    signal.signal(signal.SIGTERM, _end_well)
+    settings = read_settings(home=home, workers=workers)
+    _check_host(host, insecure=insecure)
+    if settings.is_embedded and not checks:
+        raise InvalidInput(
+            "--no-checker would leave canaries without anybody who judges them: the board is embedded in this process, "
+            "and no other one can see it.",
+            field="--no-checker",
+            remedy="Leave it out, or set SERINUS_REDIS_URL and run `canary check` somewhere.",
+        )
+    _log_to_stderr(settings)
+    with _listening(host, port) as listener:
+        url = _url(host, listener.getsockname()[1])
+        serving = Serving(settings, url, loopback_only=host in LOOPBACK and not insecure, checks=checks)
+        if settings.workers > 1:
+            return _run_workers(serving, listener)
+        return _run_alone(serving, listener)
+
+
+def check(*, host: str = "127.0.0.1", port: int = 8001, home: Path | None = None, insecure: bool = False) -> int:
+    """Judge canaries, and answer no predictions, until told to stop; see ``serve``."""
     settings = read_settings(home=home)
     _check_host(host, insecure=insecure)
+    if settings.is_embedded:
+        raise InvalidInput(
+            "A checker of its own needs a board that it shares with the gateways, and SERINUS_REDIS_URL is not set.",
+            field="SERINUS_REDIS_URL",
+            remedy="Set it as the gateways have it. Without Redis, `canary serve` judges its canaries itself.",
+        )
     _log_to_stderr(settings)
-    with Home(settings.home) as taken, _listening(host, port) as listener:
+    with _listening(host, port) as listener:
         url = _url(host, listener.getsockname()[1])
-        refusals: list[SerinusError] = []
-        app = application(
-            settings,
-            lambda: _noting(refusals, assembled(settings, taken)),
-            loopback_only=host in LOOPBACK and not insecure,
+        return _run_alone(
+            Serving(settings, url, loopback_only=host in LOOPBACK and not insecure, serves=False), listener
         )
-        server = _Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=DRAIN_S,
-                timeout_keep_alive=30,
-                backlog=2048,
-            )
-        )
-        server.on_ready = lambda: _announce(taken, url)
+
+
+def _run_alone(serving: Serving, listener: socket.socket) -> int:
+    # uvicorn drains on SIGTERM and then raises it once more: by then this server has done its work, and ends well.
+    signal.signal(signal.SIGTERM, _end_well)
+    refusals: list[SerinusError] = []
+    with Home(serving.settings.home, exclusive=serving.settings.is_embedded) as home:
+        server = _Server(_configuration(serving.application(home, refusals.append)))
+        server.on_ready = lambda: _announce(home, serving.url)
         logging.getLogger("uvicorn.error").addFilter(lambda _: not refusals)  # it would write down the whole trace
         with suppress(SystemExit):  # with a code of uvicorn's own
             server.run(sockets=[listener])
@@ -65,6 +142,40 @@ def run(*, host: str = "127.0.0.1", port: int = 8000, home: Path | None = None, 
                 "The server could not start; the log above says why.", remedy="Mend that and start again."
             )
     return 0
+
+
+def _run_workers(serving: Serving, listener: socket.socket) -> int:
+    """Run several processes on one port: each that dies is replaced, SIGHUP replaces them one by one."""
+    listener.listen(_BACKLOG)
+    with tempfile.TemporaryDirectory(prefix="serinus-") as siblings:
+        each = Serving(
+            serving.settings, serving.url, serving.loopback_only, checks=serving.checks, siblings=Path(siblings)
+        )
+        supervisor = Multiprocess(_configuration(each, workers=serving.settings.workers), [listener])
+        supervisor.run()
+        if any(process.exitcode == _STARTUP_FAILURE for process in supervisor.processes):
+            raise Unavailable("No worker could start; the log above says why.", remedy="Mend that and start again.")
+    return 0
+
+
+_BACKLOG = 2048
+_STARTUP_FAILURE = 3
+"""The exit code of a uvicorn worker that could not start."""
+
+
+def _configuration(app: Application | Serving, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, Serving),
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=30,
+        timeout_worker_healthcheck=WORKER_PATIENCE_S,
+        backlog=_BACKLOG,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -79,13 +190,15 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _noting(refusals: list[SerinusError], system: AbstractAsyncContextManager[System]) -> AsyncIterator[System]:
-    """Enter a system; why it cannot be entered is noted for who started the server."""
+async def _telling(
+    refused: Callable[[SerinusError], None], system: AbstractAsyncContextManager[System]
+) -> AsyncIterator[System]:
+    """Enter a system, and tell why it cannot be entered."""
     async with AsyncExitStack() as stack:
         try:
             made = await stack.enter_async_context(system)
         except SerinusError as refusal:
-            refusals.append(refusal)
+            refused(refusal)
             raise
         yield made
 

@@ -17,9 +17,11 @@ from serinus.core.events import Event
 from serinus.core.judge import Verdict
 from serinus.core.names import VersionRef
 from serinus.core.records import (
+    EvidenceReport,
     HealthSnapshot,
     ModelSummary,
     ModelVersion,
+    Outcome,
     PredictionRecord,
     RecordedEvent,
     VersionDraft,
@@ -36,7 +38,7 @@ T = TypeVar("T")
 def encoded_draft(draft: VersionDraft) -> str:
     """Give a draft as JSON text; InvalidInput where it could not be read back (a metric that is NaN, say)."""
     try:
-        text = _json(draft)
+        text = _exact_json(draft)
         msgspec.json.decode(text, type=VersionDraft)
     except (TypeError, ValueError, OverflowError) as wrong:
         raise InvalidInput(
@@ -103,13 +105,50 @@ def snapshot_columns(snapshot: HealthSnapshot) -> Columns:
     }
 
 
+def report_columns(rollout: str, report: EvidenceReport, updated_at: datetime) -> Columns:
+    """Give the row of one gateway process's evidence of a rollout."""
+    return {
+        "rollout": rollout,
+        "boot": report.boot,
+        "gateway": report.gateway,
+        "evidence": _json(encoded_evidence(report.evidence)),
+        "updated_at": updated_at,
+    }
+
+
+def encoded_outcome(outcome: Outcome) -> str:
+    """Give what a command came to as JSON text, without the fingerprint."""
+    return _json({"state": outcome.state, "events": outcome.events, "version": outcome.version})
+
+
 def prediction_columns(record: PredictionRecord) -> Columns:
     """Give the row of a logged prediction: its fields, by their names."""
     return {name: getattr(record, name) for name in _PREDICTION_FIELDS} | {"role": record.role.value}
 
 
 def _json(value: object) -> str:
+    """Give JSON text in which all strings can be shown: what a plain column would hold escaped is so here, too."""
+    try:
+        text = _exact_json(value)
+    except UnicodeEncodeError:
+        text = ""
+    if text and "\\u0000" not in text:
+        return text
+    return _exact_json(_all_escaped(msgspec.to_builtins(value, enc_hook=_plain)))
+
+
+def _exact_json(value: object) -> str:
     return msgspec.json.encode(value, enc_hook=_plain).decode()
+
+
+def _all_escaped(value: object) -> object:
+    if isinstance(value, str):
+        return tables.escaped(value)
+    if isinstance(value, list | tuple):
+        return [_all_escaped(each) for each in value]
+    if isinstance(value, dict):
+        return {_all_escaped(key): _all_escaped(each) for key, each in value.items()}
+    return value
 
 
 def _plain(value: object) -> object:
@@ -177,6 +216,16 @@ def _snapshot(columns: Columns) -> HealthSnapshot:
     )
 
 
+def _report(columns: Columns) -> EvidenceReport:
+    evidence = decoded_evidence(_decoded(list[list[object]], columns["evidence"]))
+    return EvidenceReport(_as(str, columns["gateway"]), _as(str, columns["boot"]), evidence)
+
+
+def _outcome(columns: Columns) -> Outcome:
+    result = _decoded(dict[str, object], columns["result"])
+    return _as(Outcome, {**result, "fingerprint": columns["fingerprint"]})
+
+
 def _prediction(columns: Columns) -> PredictionRecord:
     return _as(PredictionRecord, columns)
 
@@ -198,3 +247,5 @@ read_rollout = partial(_read_row, tables.rollouts, _rollout)
 read_event = partial(_read_row, tables.events, _event)
 read_snapshot = partial(_read_row, tables.health_snapshots, _snapshot)
 read_prediction = partial(_read_row, tables.predictions, _prediction)
+read_report = partial(_read_row, tables.boot_evidence, _report)
+read_outcome = partial(_read_row, tables.outcomes, _outcome)

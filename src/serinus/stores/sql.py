@@ -1,46 +1,54 @@
 """The Store port on SQL: each method is one transaction. Rows are made and read in ``codec``."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Select, Table, make_url, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Select, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serinus.core.deployment import Deployment, Rollout
-from serinus.core.errors import AlreadyExists, InvalidInput, StaleGeneration, Unavailable
+from serinus.core.errors import AlreadyExists, PlatformError, StaleGeneration
 from serinus.core.events import Event
 from serinus.core.names import VersionRef
 from serinus.core.records import (
+    EvidenceReport,
     HealthSnapshot,
+    Lease,
     ModelSummary,
     ModelVersion,
+    Once,
+    Outcome,
     PredictionRecord,
+    Pruned,
     RecordedEvent,
     VersionDraft,
 )
-from serinus.stores import codec
-from serinus.stores.sqlite import file_of, make_ready, reading_engine, writing_engine
+from serinus.stores import codec, leases
+from serinus.stores.database import Database, Transactions
+from serinus.stores.outcomes import claim, settle
+from serinus.stores.postgresql import open_postgresql
+from serinus.stores.pruning import prune
+from serinus.stores.sqlite import open_sqlite
 from serinus.stores.tables import (
+    boot_evidence,
     deployments,
     events,
     health_snapshots,
     model_versions,
     models,
     outbox,
+    outcomes,
     predictions,
     rollouts,
 )
+from serinus.stores.urls import parsed, postgresql_url
 
 T = TypeVar("T")
-Insert = sqlite.Insert | postgresql.Insert
-_INSERTS: dict[str, Callable[[Table], Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-"""ON CONFLICT is written alike in both, but is no part of SQLAlchemy's common INSERT."""
+
+KEYS_KEPT = timedelta(days=1)
+"""An outcome is never removed sooner."""
 
 
 async def open_store(url: str) -> "SqlStore":
@@ -48,52 +56,44 @@ async def open_store(url: str) -> "SqlStore":
 
     Args:
         url: ``sqlite:///relative/path.db`` (from the working directory) or ``sqlite:////absolute/path.db``; the
-            folder is made.
+            folder is made. Or ``postgresql://user:password@host:port/name``; the database must be there.
 
     Raises:
         InvalidInput: the URL is not of this kind.
-        PlatformError: the database was made by a newer version of Serinus.
-        Unavailable: the file cannot be opened, made or locked.
+        PlatformError: the database was made by a newer version of Serinus that this one cannot work with.
+        Unavailable: the database cannot be opened, made or locked, or does not answer.
     """
-    parsed = _parsed(url)
-    path = file_of(parsed)
-    with _answering(parsed):
-        await asyncio.to_thread(make_ready, path)
-    return SqlStore(parsed, reading_engine(path), writing_engine(path))
+    if parsed(url).drivername == "sqlite":
+        return SqlStore(await open_sqlite(parsed(url)))
+    return SqlStore(await open_postgresql(postgresql_url(url)))
 
 
 class SqlStore:
-    """An open database; ``close`` it. Made by ``open_store``.
+    """An open database; ``close`` it. Made by ``open_store``."""
 
-    Args:
-        url: names the database in errors.
-        readers: its transactions see one state of the database.
-        writers: its transactions see one state of the database and cannot be overtaken between a read and a write of
-            the same row.
-    """
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._transactions = Transactions(database)
+        self._reading = self._transactions.reading
+        self._writing = self._transactions.writing
+        self._unreadable: dict[str, str] = {}
 
-    def __init__(self, url: URL, readers: AsyncEngine, writers: AsyncEngine) -> None:
-        self._url = url
-        self._readers = readers
-        self._writers = writers
-        self._insert = _INSERTS[writers.dialect.name]
-        self._closed = False
-        self._under_way = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    async def register(self, draft: VersionDraft, now: datetime) -> ModelVersion:
+    async def register(self, draft: VersionDraft, now: datetime, *, once: Once | None = None) -> ModelVersion:
         """Give the draft the next number of its model; InvalidInput if it holds what JSON cannot."""
         text = codec.encoded_draft(draft)
-        first = self._insert(models).values(name=draft.model, versions=1, updated_at=now)
+        first = self._database.insert(models).values(name=draft.model, versions=1, updated_at=now)
         count = first.on_conflict_do_update(
             index_elements=["name"], set_={"versions": models.c.versions + 1, "updated_at": now}
         ).returning(models.c.versions)
-        async with self._transaction(self._writers) as connection:
+        async with self._writing() as connection:
+            await claim(self._database, connection, once, now)
             number = (await connection.execute(count)).scalar_one()
-            version = model_versions.insert().values(model=draft.model, number=number, draft=text, created_at=now)
-            row = await connection.execute(version.returning(*model_versions.c))
-            return codec.read_version(row.one())
+            insert = model_versions.insert().values(model=draft.model, number=number, draft=text, created_at=now)
+            row = await connection.execute(insert.returning(*model_versions.c))
+            version = codec.read_version(row.one())
+            if once is not None:
+                await settle(connection, once, Outcome(once.fingerprint, version=version.ref))
+            return version
 
     async def models(self) -> list[ModelSummary]:
         return await self._all(select(models).order_by(models.c.name), codec.read_model)
@@ -109,25 +109,56 @@ class SqlStore:
         return await self._first(wanted, codec.read_version)
 
     async def deployments(self) -> list[Deployment]:
-        return await self._all(select(deployments).order_by(deployments.c.name), codec.read_deployment)
+        """List the deployments by name; one that cannot be read is left out, and ``unreadable`` tells why."""
+        async with self._reading() as connection:
+            rows = (await connection.execute(select(deployments).order_by(deployments.c.name))).all()
+        found, unreadable = [], {}
+        for row in rows:
+            try:
+                found.append(codec.read_deployment(row))
+            except PlatformError as wrong:
+                unreadable[str(row.name)] = wrong.message
+        self._unreadable = unreadable
+        return found
+
+    def unreadable(self) -> dict[str, str]:
+        """Give the deployments that ``deployments`` left out when it was last asked, and why."""
+        return dict(self._unreadable)
 
     async def deployment(self, name: str) -> Deployment | None:
         return await self._first(select(deployments).where(deployments.c.name == name), codec.read_deployment)
 
-    async def save(self, new: Deployment, expected_generation: int, events: Sequence[Event]) -> list[RecordedEvent]:
+    async def save(
+        self,
+        new: Deployment,
+        expected_generation: int,
+        events: Sequence[Event],
+        *,
+        term: int | None = None,
+        once: Once | None = None,
+    ) -> list[RecordedEvent]:
         columns = codec.deployment_columns(new, updated_at=events[-1].at)
-        async with self._transaction(self._writers) as connection:
+        async with self._writing() as connection:
+            await leases.fence(connection, term)
+            await claim(self._database, connection, once, events[-1].at)
             if expected_generation == 0:
                 await self._create(connection, columns)
             else:
                 await _replace(connection, columns, expected_generation)
             if new.rollout is not None:
                 await self._keep_rollout(connection, new.name, new.rollouts, new.rollout)
-            return await _append(connection, events)
+            recorded = await self._append(connection, events)
+            if once is not None:
+                await settle(connection, once, Outcome(once.fingerprint, new, tuple(recorded)))
+            return recorded
 
-    async def record(self, events: Sequence[Event]) -> list[RecordedEvent]:
-        async with self._transaction(self._writers) as connection:
-            return await _append(connection, events)
+    async def record(self, events: Sequence[Event], *, term: int | None = None) -> list[RecordedEvent]:
+        async with self._writing() as connection:
+            await leases.fence(connection, term)
+            return await self._append(connection, events)
+
+    async def outcome(self, key: str) -> Outcome | None:
+        return await self._first(select(outcomes).where(outcomes.c.key == key), codec.read_outcome)
 
     async def events(
         self,
@@ -151,9 +182,18 @@ class SqlStore:
         wanted = select(rollouts).where(rollouts.c.deployment == deployment)
         return await self._all(wanted.order_by(rollouts.c.number.desc()).limit(limit), codec.read_rollout)
 
-    async def save_snapshot(self, snapshot: HealthSnapshot) -> None:
-        async with self._transaction(self._writers) as connection:
+    async def save_snapshot(
+        self, snapshot: HealthSnapshot, *, reports: Sequence[EvidenceReport] = (), term: int | None = None
+    ) -> None:
+        async with self._writing() as connection:
+            await leases.fence(connection, term)
             await connection.execute(health_snapshots.insert(), codec.snapshot_columns(snapshot))
+            if reports:
+                await self._keep_reports(connection, snapshot, reports)
+
+    async def kept_reports(self, rollout: str) -> list[EvidenceReport]:
+        wanted = select(boot_evidence).where(boot_evidence.c.rollout == rollout)
+        return await self._all(wanted.order_by(boot_evidence.c.gateway, boot_evidence.c.boot), codec.read_report)
 
     async def snapshots(
         self, rollout: str, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1000
@@ -173,53 +213,56 @@ class SqlStore:
         if not records:
             return
         rows = [codec.prediction_columns(record) for record in records]
-        async with self._transaction(self._writers) as connection:
-            await connection.execute(self._insert(predictions).on_conflict_do_nothing(index_elements=["id"]), rows)
+        await self._database.log(self._transactions.on, rows)
 
     async def predictions(self, deployment: str, *, limit: int = 100) -> list[PredictionRecord]:
         wanted = select(predictions).where(predictions.c.deployment == deployment)
         newest_first = wanted.order_by(predictions.c.at.desc(), predictions.c.id.desc())
         return await self._all(newest_first.limit(limit), codec.read_prediction)
 
+    async def prune(self, before: datetime) -> Pruned:
+        """Remove what is older than an instant, in many small transactions; see the port."""
+        begin, writers = self._transactions.on, self._database.writers
+        ended = select(rollouts.c.id).where(rollouts.c.ended_at.is_not(None))
+        old = health_snapshots.c.at < before
+        keys_before = min(before, datetime.now(UTC) - KEYS_KEPT)
+        return Pruned(
+            predictions=await self._database.prune_log(begin, before),
+            snapshots=await prune(
+                begin, writers, health_snapshots, [health_snapshots.c.id], old & health_snapshots.c.rollout.in_(ended)
+            ),
+            outcomes=await prune(begin, writers, outcomes, [outcomes.c.key], outcomes.c.created_at < keys_before),
+        )
+
+    async def hold(self, name: str, holder: str, ttl_s: float, now: datetime) -> Lease:
+        async with self._writing() as connection:
+            return await leases.hold(self._database, connection, Lease(name, holder, 0), ttl_s, now)
+
+    async def release(self, name: str, holder: str) -> None:
+        async with self._writing() as connection:
+            await leases.release(connection, name, holder)
+
     async def ping(self) -> None:
         # A constant would be answered without a look at the file.
-        async with self._transaction(self._readers) as connection:
+        async with self._reading() as connection:
             await connection.execute(select(models.c.name).limit(1))
 
     async def close(self) -> None:
         """Wait for what is under way and release what is open; closing again does nothing."""
-        self._closed = True
-        await self._idle.wait()
-        await self._readers.dispose()
-        await self._writers.dispose()
-
-    @asynccontextmanager
-    async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-        if self._closed:
-            raise Unavailable("The store is closed.", remedy="Open it again.")
-        self._under_way += 1
-        self._idle.clear()
-        try:
-            with _answering(self._url):
-                async with engine.begin() as connection:
-                    yield connection
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._idle.set()
+        await self._transactions.close()
 
     async def _all(self, wanted: Select[*tuple[Any, ...]], read: Callable[[codec.AnyRow], T]) -> list[T]:
-        async with self._transaction(self._readers) as connection:
+        async with self._reading() as connection:
             rows = (await connection.execute(wanted)).all()
         return [read(row) for row in rows]
 
     async def _first(self, wanted: Select[*tuple[Any, ...]], read: Callable[[codec.AnyRow], T]) -> T | None:
-        async with self._transaction(self._readers) as connection:
+        async with self._reading() as connection:
             row = (await connection.execute(wanted)).first()
         return None if row is None else read(row)
 
     async def _create(self, connection: AsyncConnection, columns: codec.Columns) -> None:
-        insert = self._insert(deployments).values(columns).on_conflict_do_nothing(index_elements=["name"])
+        insert = self._database.insert(deployments).values(columns).on_conflict_do_nothing(index_elements=["name"])
         made = await connection.execute(insert.returning(deployments.c.name))
         if made.first() is None:
             raise AlreadyExists(
@@ -227,11 +270,45 @@ class SqlStore:
             )
 
     async def _keep_rollout(self, connection: AsyncConnection, deployment: str, number: int, rollout: Rollout) -> None:
-        insert = self._insert(rollouts).values(codec.rollout_columns(deployment, number, rollout))
+        insert = self._database.insert(rollouts).values(codec.rollout_columns(deployment, number, rollout))
         changing = ("weight", "phase", "split_version", "ended_at", "reason")
         await connection.execute(
             insert.on_conflict_do_update(index_elements=["id"], set_={name: insert.excluded[name] for name in changing})
         )
+
+    async def _append(self, connection: AsyncConnection, new: Sequence[Event]) -> list[RecordedEvent]:
+        recorded = []
+        if new:
+            await self._database.in_order(connection)
+        for event in new:
+            insert = events.insert().values(codec.event_columns(event)).returning(events.c.id)
+            number = (await connection.execute(insert)).scalar_one()
+            await connection.execute(outbox.insert().values(event=number))
+            recorded.append(RecordedEvent(number, event))
+        return recorded
+
+    async def _keep_reports(
+        self, connection: AsyncConnection, snapshot: HealthSnapshot, reports: Sequence[EvidenceReport]
+    ) -> None:
+        kept = await _kept_sizes(connection, snapshot.rollout)
+        # Always in the same order, so that two transactions cannot wait for each other.
+        for report in sorted(reports, key=lambda report: report.boot):
+            if report.size < kept.get(report.boot, 0):
+                continue
+            columns = codec.report_columns(snapshot.rollout, report, snapshot.at)
+            insert = self._database.insert(boot_evidence).values(columns)
+            changing = {name: insert.excluded[name] for name in ("gateway", "evidence", "updated_at")}
+            await connection.execute(insert.on_conflict_do_update(index_elements=["rollout", "boot"], set_=changing))
+
+
+async def _kept_sizes(connection: AsyncConnection, rollout: str) -> dict[str, int]:
+    wanted = select(boot_evidence).where(boot_evidence.c.rollout == rollout).order_by(boot_evidence.c.boot)
+    sizes = {}
+    for row in (await connection.execute(wanted.with_for_update())).all():
+        with suppress(PlatformError):  # what cannot be read can only gain by being replaced
+            report = codec.read_report(row)
+            sizes[report.boot] = report.size
+    return sizes
 
 
 async def _replace(connection: AsyncConnection, columns: codec.Columns, expected: int) -> None:
@@ -248,54 +325,5 @@ async def _replace(connection: AsyncConnection, columns: codec.Columns, expected
     )
 
 
-async def _append(connection: AsyncConnection, new: Sequence[Event]) -> list[RecordedEvent]:
-    recorded = []
-    for event in new:
-        insert = events.insert().values(codec.event_columns(event)).returning(events.c.id)
-        number = (await connection.execute(insert)).scalar_one()
-        await connection.execute(outbox.insert().values(event=number))
-        recorded.append(RecordedEvent(number, event))
-    return recorded
-
-
 def _newest_snapshots(wanted: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     return wanted.order_by(health_snapshots.c.at.desc(), health_snapshots.c.id.desc())
-
-
-def _parsed(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        parsed = URL.create("")
-    if parsed.drivername not in {"sqlite", "sqlite+aiosqlite"}:
-        raise InvalidInput(
-            f"{parsed.render_as_string()!r} is not the URL of a database that Serinus can use.",
-            field="database_url",
-            remedy="Write sqlite:///relative/path.db or sqlite:////absolute/path.db.",
-        )
-    return parsed
-
-
-@contextmanager
-def _answering(url: URL) -> Iterator[None]:
-    """Turn "the database does not answer" into Unavailable; a mistake in a statement goes through."""
-    try:
-        yield
-    except (DBAPIError, NoConnection, OSError) as wrong:
-        if isinstance(wrong, DBAPIError) and not _is_outage(wrong):
-            raise
-        cause = wrong.orig if isinstance(wrong, DBAPIError) else wrong
-        raise Unavailable(
-            f"The database {url.render_as_string()} does not answer: {cause}.",
-            remedy="See that its folder exists and can be written to, that the disk is not full, and that no other "
-            "process keeps the database locked; then try again.",
-        ) from wrong
-
-
-def _is_outage(error: DBAPIError) -> bool:
-    # A plain DatabaseError is a damaged file, or no database at all.
-    return (
-        isinstance(error, OperationalError | InterfaceError)
-        or type(error) is DatabaseError
-        or error.connection_invalidated
-    )

@@ -3,18 +3,39 @@
 Loss of power loses nothing that was committed: WAL with ``synchronous=FULL`` syncs the log at every commit.
 """
 
+import asyncio
 import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import stamina
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    Table,
+    create_engine,
+    delete,
+    event,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from serinus.core.errors import InvalidInput
+from serinus.core.errors import InvalidInput, SerinusError, Unavailable
+from serinus.stores.database import Begin, Insert, Row, explaining
+from serinus.stores.pruning import BATCH
+from serinus.stores.tables import UtcDateTime, predictions
 from serinus.stores.upgrade import upgrade
 
 BUSY_TIMEOUT_S = 10.0
@@ -27,6 +48,77 @@ _PRIMARY = 0xFF
 
 # The driver begins no transaction of its own; the listeners below do.
 _CONNECT: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S, "isolation_level": None}
+
+
+async def open_sqlite(url: URL) -> "Sqlite":
+    """Open a database file, making or upgrading it as needed."""
+    path = file_of(url)
+    database = Sqlite(url, path)
+    with explaining(database.explained):
+        await asyncio.to_thread(make_ready, path)
+    return database
+
+
+class Sqlite:
+    """A database file, as ``stores.database.Database`` wants it."""
+
+    def __init__(self, url: URL, path: Path) -> None:
+        self._url = url
+        self.readers = reading_engine(path)
+        self.writers = writing_engine(path)
+
+    def insert(self, table: Table) -> Insert:
+        return insert(table)
+
+    def lease_times(self, now: datetime, ttl_s: float) -> tuple[ColumnElement[datetime], ColumnElement[datetime]]:
+        """Go by the caller's clock: all who share the file are on its machine."""
+        return literal(now, UtcDateTime), literal(now + timedelta(seconds=ttl_s), UtcDateTime)
+
+    async def in_order(self, connection: AsyncConnection) -> None:
+        """Do nothing: there is one writer at a time."""
+
+    async def log(self, begin: Begin, rows: Sequence[Row]) -> None:
+        async with begin(self.writers) as connection:
+            await connection.execute(insert(predictions).on_conflict_do_nothing(), rows)
+
+    async def prune_log(self, begin: Begin, before: datetime) -> int:
+        """Look through the log once, without the write lock, and remove what is old a little at a time."""
+        row = literal_column("rowid", Integer)
+        old = select(row).where(predictions.c.at < before).order_by(row).limit(BATCH)
+        removed, last = 0, -1
+        while True:
+            async with begin(self.readers) as connection:
+                found = (await connection.execute(old.where(row > last))).scalars().all()
+            if not found:
+                return removed
+            async with begin(self.writers) as connection:
+                removed += (await connection.execute(delete(predictions).where(row.in_(found)))).rowcount
+            last = found[-1]
+
+    async def dispose(self) -> None:
+        await self.readers.dispose()
+        await self.writers.dispose()
+
+    def explained(self, error: Exception) -> SerinusError | None:
+        if not isinstance(error, DBAPIError | NoConnection | OSError):
+            return None
+        if isinstance(error, DBAPIError) and not _is_outage(error):
+            return None
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        return Unavailable(
+            f"The database {self._url.render_as_string()} does not answer: {cause}.",
+            remedy="See that its folder exists and can be written to, that the disk is not full, and that no other "
+            "process keeps the database locked; then try again.",
+        )
+
+
+def _is_outage(error: DBAPIError) -> bool:
+    # A plain DatabaseError is a damaged file, or no database at all.
+    return (
+        isinstance(error, OperationalError | InterfaceError)
+        or type(error) is DatabaseError
+        or error.connection_invalidated
+    )
 
 
 def file_of(url: URL) -> Path:

@@ -25,6 +25,13 @@ from sqlalchemy import (
 )
 
 
+def escaped(text: str) -> str:
+    r"""Write NUL and lone surrogates as ``\x00`` and ``\ud800``: PostgreSQL, or UTF-8, has no place for them."""
+    if "\0" in text:
+        text = text.replace("\0", r"\x00")
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant with its time zone: goes in with any, comes back in UTC; microseconds are kept.
 
@@ -53,6 +60,16 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+class PlainText(TypeDecorator[str]):
+    """Text that may be anybody's: what no database can hold goes in as ``escaped`` writes it."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else escaped(value)
+
+
 _GROWING_ID = BigInteger().with_variant(Integer, "sqlite")
 
 metadata = MetaData(
@@ -66,7 +83,7 @@ metadata = MetaData(
 models = Table(
     "models",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", PlainText, primary_key=True),
     Column("versions", Integer, nullable=False),  # the number of the newest version
     Column("updated_at", UtcDateTime, nullable=False),
 )
@@ -74,20 +91,20 @@ models = Table(
 model_versions = Table(
     "model_versions",
     metadata,
-    Column("model", Text, ForeignKey("models.name"), primary_key=True),
+    Column("model", PlainText, ForeignKey("models.name"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("draft", Text, nullable=False),
+    Column("draft", PlainText, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
 
 deployments = Table(
     "deployments",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", PlainText, primary_key=True),
     Column("generation", BigInteger, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("baseline", Text, nullable=False),
-    Column("state", Text, nullable=False),  # the whole truth; the columns before it are for guards and readers
+    Column("status", PlainText, nullable=False),
+    Column("baseline", PlainText, nullable=False),
+    Column("state", PlainText, nullable=False),  # the whole truth; the columns before it are for guards and readers
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
 )
@@ -95,17 +112,17 @@ deployments = Table(
 rollouts = Table(
     "rollouts",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("deployment", Text, ForeignKey("deployments.name"), nullable=False),
+    Column("id", PlainText, primary_key=True),
+    Column("deployment", PlainText, ForeignKey("deployments.name"), nullable=False),
     Column("number", Integer, nullable=False),
-    Column("canary", Text, nullable=False),
-    Column("baseline", Text, nullable=False),
+    Column("canary", PlainText, nullable=False),
+    Column("baseline", PlainText, nullable=False),
     Column("weight", Double, nullable=False),
-    Column("phase", Text, nullable=False),
+    Column("phase", PlainText, nullable=False),
     Column("split_version", Integer, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
-    Column("reason", Text, nullable=False),
+    Column("reason", PlainText, nullable=False),
     UniqueConstraint("deployment", "number"),
 )
 
@@ -114,14 +131,14 @@ events = Table(
     "events",
     metadata,
     Column("id", _GROWING_ID, primary_key=True),
-    Column("deployment", Text, nullable=False),
+    Column("deployment", PlainText, nullable=False),
     Column("generation", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),
+    Column("kind", PlainText, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("rollout", Text, nullable=False),
-    Column("data", Text, nullable=False),
+    Column("actor", PlainText, nullable=False),
+    Column("reason", PlainText, nullable=False),
+    Column("rollout", PlainText, nullable=False),
+    Column("data", PlainText, nullable=False),
     Index("ix_events_deployment_id", "deployment", "id"),
     sqlite_autoincrement=True,
 )
@@ -143,37 +160,74 @@ health_snapshots = Table(
     "health_snapshots",
     metadata,
     Column("id", _GROWING_ID, primary_key=True),
-    Column("deployment", Text, nullable=False),
-    Column("rollout", Text, nullable=False),
+    Column("deployment", PlainText, nullable=False),
+    Column("rollout", PlainText, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("verdict", Text),
-    Column("reason", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("evidence", Text, nullable=False),
+    Column("verdict", PlainText),
+    Column("reason", PlainText, nullable=False),
+    Column("action", PlainText, nullable=False),
+    Column("evidence", PlainText, nullable=False),
     Index("ix_health_snapshots_rollout_at", "rollout", "at"),
     Index("ix_health_snapshots_deployment_at", "deployment", "at"),
     sqlite_autoincrement=True,
 )
 
+# PostgreSQL has it in partitions, one for each day (UTC), and there its key is (at, id).
 predictions = Table(
     "predictions",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", PlainText, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
-    Column("deployment", Text, nullable=False),
-    Column("rollout", Text, nullable=False),
+    Column("deployment", PlainText, nullable=False),
+    Column("rollout", PlainText, nullable=False),
     Column("split_version", Integer, nullable=False),
-    Column("role", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("answered_by", Text, nullable=False),
-    Column("inputs_hmac", Text, nullable=False),
-    Column("key_id", Text, nullable=False),
-    Column("prediction", Text, nullable=False),
-    Column("prediction_class", Text),
+    Column("role", PlainText, nullable=False),
+    Column("version", PlainText, nullable=False),
+    Column("answered_by", PlainText, nullable=False),
+    Column("inputs_hmac", PlainText, nullable=False),
+    Column("key_id", PlainText, nullable=False),
+    Column("prediction", PlainText, nullable=False),
+    Column("prediction_class", PlainText),
     Column("confidence", Double),
     Column("latency_ms", Double, nullable=False),
-    Column("error_kind", Text, nullable=False),
+    Column("error_kind", PlainText, nullable=False),
     Column("forced", Boolean, nullable=False),
-    Column("entity_hmac", Text, nullable=False),
+    Column("entity_hmac", PlainText, nullable=False),
     Index("ix_predictions_deployment_at", "deployment", "at"),
+)
+
+# A process of a gateway, and what it had counted of a rollout when a health check last looked.
+boot_evidence = Table(
+    "boot_evidence",
+    metadata,
+    Column("rollout", PlainText, primary_key=True),
+    Column("boot", PlainText, primary_key=True),
+    Column("gateway", PlainText, nullable=False),
+    Column("evidence", PlainText, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    Column("holder", PlainText, nullable=False),
+    Column("term", BigInteger, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("key", PlainText, primary_key=True),
+    Column("fingerprint", PlainText, nullable=False),
+    Column("result", PlainText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# One row: the oldest revision whose code can still work with this schema.
+schema_compatibility = Table(
+    "schema_compatibility",
+    metadata,
+    Column("oldest", PlainText, primary_key=True),
 )

@@ -1,0 +1,112 @@
+"""The gateways of a board: those that joined here, what each was told and has acknowledged, and those elsewhere."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from serinus.ports import OnSplit
+
+REMEMBERED_S = 1.5
+"""How long a gateway that Redis knows no more is still waited for: if Redis was emptied, it is back by then."""
+
+
+@dataclass(slots=True)
+class Joined:
+    """A gateway that joined here; its ``token`` tells it from one that had its name before.
+
+    ``told`` is the text of each split that it was told last, ``acknowledged`` the greatest stamp by deployment,
+    ``unsent`` the deployments whose stamp is still to be written.
+    """
+
+    name: str
+    on_split: OnSplit
+    token: str = field(default_factory=lambda: uuid4().hex)
+    told: dict[str, str] = field(default_factory=dict)
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    unsent: set[str] = field(default_factory=set)
+
+    def written(self, deployments: Iterable[str]) -> list[str]:
+        """Give token, name, number of acknowledgements and these, as the script of a beat takes them."""
+        stamps = [(deployment, self.acknowledged[deployment]) for deployment in deployments]
+        return [self.token, self.name, str(len(stamps)), *(str(each) for stamp in stamps for each in stamp)]
+
+
+class Gateways:
+    """Gateways here, by name, and elsewhere, by token."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._here: dict[str, Joined] = {}
+        self._seen: dict[str, tuple[str, float]] = {}
+
+    def join(self, name: str, on_split: OnSplit) -> Joined | None:
+        """Take a gateway in; give the one that had its name here."""
+        before = self._here.get(name)
+        self._here[name] = Joined(name, on_split)
+        return before
+
+    def leave(self, name: str) -> Joined | None:
+        """Take a gateway out."""
+        return self._here.pop(name, None)
+
+    def here(self) -> list[Joined]:
+        """Give those that joined here."""
+        return list(self._here.values())
+
+    def acknowledge(self, name: str, deployment: str, stamp: int) -> bool:
+        """Note what a gateway here acknowledges; say whether that is new."""
+        joined = self._here.get(name)
+        if joined is None or joined.acknowledged.get(deployment, -1) >= stamp:
+            return False
+        joined.acknowledged[deployment] = stamp
+        joined.unsent.add(deployment)
+        return True
+
+    def unsent(self) -> list[str]:
+        """Give what was acknowledged since it was last asked for, as the script of a beat takes it."""
+        arguments = []
+        for joined in self.here():
+            if joined.unsent:
+                arguments += joined.written(sorted(joined.unsent))
+                joined.unsent.clear()
+        return arguments
+
+    def all_acknowledged(self) -> list[str]:
+        """Give all that is acknowledged here, as the script of a beat takes it."""
+        return [each for joined in self.here() for each in joined.written(joined.acknowledged)]
+
+    # --------------------------------------------------------------------------------- those elsewhere
+
+    def see(self, live: Mapping[str, str]) -> None:
+        """Note which gateways Redis knows now: names by token."""
+        now = self._monotonic()
+        self._seen = {token: seen for token, seen in self._seen.items() if seen[1] > now}
+        self._seen.update({token: (name, now + REMEMBERED_S) for token, name in live.items()})
+
+    def see_left(self, token: str) -> None:
+        """Note that a gateway has left."""
+        self._seen.pop(token, None)
+
+    def remember(self) -> None:
+        """Count time anew for those that were seen last: nothing was heard of any of them meanwhile."""
+        until = self._monotonic() + REMEMBERED_S
+        self._seen = {token: (name, until) for token, (name, _) in self._seen.items()}
+
+    def behind(self, known: Mapping[str, tuple[str, int]], deployment: str, stamp: int) -> list[str]:
+        """Name the live gateways that have not acknowledged a stamp.
+
+        Args:
+            known: name and stamp by token, as Redis has them. It may have been emptied: what is known here of those
+                that joined here, and of those that were alive a moment ago, counts too.
+            deployment, stamp: what is to be acknowledged.
+        """
+        now = self._monotonic()
+        here = {joined.token for joined in self.here()}
+        names = {joined.name for joined in self.here() if joined.acknowledged.get(deployment, 0) < stamp}
+        names |= {name for token, (name, has) in known.items() if token not in here and has < stamp}
+        names |= {
+            name
+            for token, (name, until) in self._seen.items()
+            if token not in here and token not in known and until > now
+        }
+        return sorted(names)

@@ -1,0 +1,57 @@
+"""The end of a server: first it says that it is not ready, and goes on serving until nobody sends it anything more."""
+
+import asyncio
+import signal
+from collections.abc import MutableMapping
+from types import FrameType
+from typing import Any
+
+from fastapi import FastAPI
+
+from serinus.http.asgi import Application, Receive, Scope, Send
+
+
+class Draining:
+    """Puts SIGTERM off by ``delay_s`` seconds.
+
+    Meanwhile ``/health/ready`` answers 503, so that load balancers turn away, and every answer asks its caller to close
+    the connection, so that none is in use when the server closes it.
+    """
+
+    def __init__(self, delay_s: float) -> None:
+        self._delay_s = delay_s
+        self._begun = False
+
+    def listen(self, plane: FastAPI) -> None:
+        """Wait for SIGTERM from now on; what was to happen then happens after the delay."""
+        end = signal.getsignal(signal.SIGTERM)
+        loop = asyncio.get_running_loop()
+        if not self._delay_s or not callable(end):
+            return
+
+        def begin(number: int, frame: FrameType | None) -> None:
+            plane.state.draining = True
+            if self._begun:  # told twice: at once
+                end(number, frame)
+                return
+            self._begun = True
+            loop.call_soon_threadsafe(loop.call_later, self._delay_s, end, number, frame)
+
+        signal.signal(signal.SIGTERM, begin)
+
+    def around(self, inside: Application) -> Application:
+        """Ask callers to close their connections once the end has begun."""
+
+        async def draining(scope: Scope, receive: Receive, send: Send) -> None:
+            await inside(scope, receive, _closing(send) if self._begun else send)
+
+        return draining if self._delay_s else inside
+
+
+def _closing(send: Send) -> Send:
+    async def closing(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+        await send(message)
+
+    return closing

@@ -1,0 +1,235 @@
+"""The settings of a server as one value, and what each of them, and all together, can be."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, field_serializer, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from serinus.settings import addresses
+from serinus.settings.addresses import Wrong, masked
+from serinus.settings.files import PREFIX, SECRET_BEARING, SecretFiles
+
+SHORTEST_KEY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Fields whose values cannot stand together; ``field`` is the one to name first."""
+
+    field: str
+    fields: frozenset[str]
+    message: str
+    remedy: str
+
+
+class Clashing(ValueError):
+    """Settings that are right one by one, and cannot be together."""
+
+    def __init__(self, clashes: tuple[Clash, ...]) -> None:
+        super().__init__(" ".join(clash.message for clash in clashes))
+        self.clashes = clashes
+
+
+class ServerSettings(BaseSettings):
+    """What an operator can choose. Each field is the environment variable SERINUS_<NAME>; an empty one is unset."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    home: Path = Field(Path(".serinus"), description="Folder of the embedded database, artifacts and keys")
+    database_url: str = Field(
+        "",
+        repr=False,
+        description="Where state is kept: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME; "
+        "default: SQLite in the home",
+    )
+    redis_url: str = Field(
+        "",
+        repr=False,
+        description="Where the live splits are kept: redis://, rediss:// or unix://; default: in this process, "
+        "which is then the only one",
+    )
+    redis_prefix: str = Field(
+        "serinus:", pattern=r"^[!-~]{1,64}$", description="What the names of all keys in Redis begin with"
+    )
+    artifacts_url: str = Field(
+        "", description="Where model files are kept: a folder or s3://BUCKET/PREFIX; default: a folder in the home"
+    )
+    s3_endpoint: str = Field(
+        "",
+        description="Address of an S3 server that is not Amazon's, as http://HOST:PORT; default: as AWS_ENDPOINT_URL "
+        "says",
+    )
+    s3_region: str = Field("", description="Region of the bucket; default: as AWS_REGION says")
+    s3_access_key_id: str = Field("", description="Access key of S3; default: as AWS_ACCESS_KEY_ID or the machine says")
+    s3_secret_access_key: SecretStr = Field(
+        SecretStr(""), description="Secret key of S3; default: as AWS_SECRET_ACCESS_KEY or the machine says"
+    )
+    artifact_cache_bytes: int = Field(
+        10_737_418_240, ge=0, description="Room on this disk for copies of model files from S3, bytes; 0: none"
+    )
+    hash_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key of the HMAC over logged inputs, 16 characters at least, the same for all gateways; "
+        "default: made once, in the home",
+    )
+    workers: int = Field(1, ge=1, le=64, description="Processes that serve on this machine; more than one needs Redis")
+    predict_timeout: float = Field(1.0, ge=0.01, le=600, description="Deadline of a prediction, seconds")
+    predictor_threads: int = Field(2, ge=1, le=64, description="Threads for each model version")
+    predictor_queue: int = Field(256, ge=1, le=100_000, description="Requests that may wait for one model version")
+    canary_lease: float = Field(
+        15.0,
+        ge=1,
+        le=86_400,
+        description="Seconds after which canaries lose their traffic when no checker judges them any more",
+    )
+    check_interval: float = Field(1.0, ge=0.05, le=3600, description="Seconds between rounds of health checks")
+    evidence_interval: float = Field(0.25, ge=0.01, le=60, description="Seconds between reports of evidence")
+    acknowledge_timeout: float = Field(
+        2.0, ge=0, le=60, description="Seconds a command waits for gateways to take over its split"
+    )
+    drain_delay: float = Field(
+        0.0,
+        ge=0,
+        le=300,
+        description="Seconds that a server told to end goes on serving, not ready, so that load balancers turn away",
+    )
+    log_interval: float = Field(0.1, ge=0.005, le=60, description="Seconds between batches of the prediction log")
+    log_limit: int = Field(
+        100_000,
+        ge=1,
+        le=10_000_000,
+        description="Predictions that may wait for the database; more are dropped, counted",
+    )
+    max_request_bytes: int = Field(1_048_576, ge=1024, description="Largest prediction request or command, bytes")
+    max_artifact_bytes: int = Field(1_073_741_824, ge=1024, description="Largest model file, bytes")
+    allow_pickle: bool = Field(
+        default=False, description="Load joblib and pickle files, which can run any code as this server"
+    )
+    trusted_types: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), description="Further types, comma-separated, that a skops file may hold"
+    )
+    log_format: str = Field("auto", pattern="^(auto|json|text)$", description="Messages on stderr: auto, json or text")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's name for what is not wanted here
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given in the call first, then files that are named, then variables; nothing else."""
+        return init_settings, SecretFiles(settings_cls), env_settings
+
+    @field_validator(*SECRET_BEARING, mode="before")
+    @classmethod
+    def _read_from_file(cls, value: object) -> object:
+        if isinstance(value, Wrong):
+            raise value
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, value: str) -> str:
+        return addresses.checked_database(value) if value else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str) -> str:
+        return addresses.checked_redis(value) if value else value
+
+    @field_validator("artifacts_url")
+    @classmethod
+    def _is_place_of_artifacts(cls, value: str) -> str:
+        return addresses.checked_artifacts(value) if value else value
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _is_endpoint(cls, value: str) -> str:
+        return addresses.checked_endpoint(value) if value else value
+
+    @field_validator("trusted_types", mode="before")
+    @classmethod
+    def _split_types(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("hash_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and len(value.get_secret_value()) < SHORTEST_KEY:
+            raise Wrong(
+                f"it should have {SHORTEST_KEY} characters at least",
+                "Make one with `openssl rand -hex 32`, and give it to every gateway of this database.",
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _can_stand_together(self) -> Self:
+        clashes = tuple(_clashes(self))
+        if clashes:
+            raise Clashing(clashes)
+        return self
+
+    @field_serializer("database_url", "redis_url")
+    def _without_password(self, value: str) -> str:
+        return masked(value)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the live splits are in this process, which then has to be the only one."""
+        return not self.redis_url
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{(self.home / 'serinus.db').absolute()}"
+
+    @property
+    def artifacts(self) -> str:
+        """The place of model files."""
+        return self.artifacts_url or str((self.home / "artifacts").absolute())
+
+
+def _clashes(settings: ServerSettings) -> Iterator[Clash]:
+    """Find what cannot stand together."""
+    if settings.canary_lease < 2 * settings.check_interval:
+        yield Clash(
+            "canary_lease",
+            frozenset({"canary_lease", "check_interval"}),
+            f"SERINUS_CANARY_LEASE is {settings.canary_lease:g}, and SERINUS_CHECK_INTERVAL is "
+            f"{settings.check_interval:g}: canaries would lose their traffic between two rounds of checks.",
+            f"Set SERINUS_CANARY_LEASE to {2 * settings.check_interval:g} at least, or SERINUS_CHECK_INTERVAL to "
+            f"{settings.canary_lease / 2:g} at most.",
+        )
+    if settings.workers > 1 and settings.is_embedded:
+        yield Clash(
+            "workers",
+            frozenset({"workers", "redis_url"}),
+            f"SERINUS_WORKERS is {settings.workers}, and SERINUS_REDIS_URL is not set: the embedded board lives in one "
+            "process, and no other worker would see it.",
+            "Set SERINUS_REDIS_URL, or leave SERINUS_WORKERS at 1.",
+        )
+    if settings.redis_url and not settings.hash_key.get_secret_value():
+        yield Clash(
+            "hash_key",
+            frozenset({"hash_key", "redis_url"}),
+            "SERINUS_REDIS_URL is set, and SERINUS_HASH_KEY is not: each gateway would make a key of its own, route "
+            "entities its own way, and write hashes into the log that match no other gateway's.",
+            "Make a key with `openssl rand -hex 32`, and set SERINUS_HASH_KEY or SERINUS_HASH_KEY_FILE on every gateway.",
+        )
+    if bool(settings.s3_access_key_id) != bool(settings.s3_secret_access_key.get_secret_value()):
+        given, missing = "SERINUS_S3_ACCESS_KEY_ID", "SERINUS_S3_SECRET_ACCESS_KEY"
+        if not settings.s3_access_key_id:
+            given, missing = missing, given
+        yield Clash(
+            missing.removeprefix(PREFIX).lower(),
+            frozenset({"s3_access_key_id", "s3_secret_access_key"}),
+            f"{given} is set, and {missing} is not: the two belong together.",
+            "Set both, or none of them to use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or the machine's role.",
+        )

@@ -1,0 +1,89 @@
+"""The workers of one server show their metrics as one, whichever of them is asked."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from serinus.core.evidence import merged
+from serinus.core.records import decoded_evidence, encoded_evidence
+from serinus.telemetry import Readings
+
+INTERVAL_S = 1.0
+"""How old what one worker shows of another may be."""
+
+
+class Siblings:
+    """Keeps a worker's counts in a folder that its siblings read; what one counted stays when it has ended.
+
+    Args:
+        folder: shared by the workers of one server, and gone with it. boot: names this worker.
+    """
+
+    def __init__(self, folder: Path, boot: str) -> None:
+        self._folder = folder
+        self._own = folder / f"{boot}.json"
+
+    async def keep(self, read: Callable[[], Readings]) -> None:
+        """Show this worker's counts to the others until cancelled, and a last time then."""
+        try:
+            while True:
+                self._write(read())
+                await asyncio.sleep(INTERVAL_S)
+        finally:
+            self._write(read())
+
+    def together(self, own: Readings) -> Readings:
+        """Add the counts of the other workers to this one's."""
+        others = [kept for path in self._folder.glob("*.json") if path != self._own and (kept := _read(path))]
+        return replace(
+            own,
+            evidence=merged([own.evidence, *(decoded_evidence(each.evidence) for each in others)]),
+            failovers=_added(own.failovers, (each.failovers for each in others)),
+            forced=_added(own.forced, (each.forced for each in others)),
+            log_pending=own.log_pending + sum(each.log_pending for each in others),
+            log_written=own.log_written + sum(each.log_written for each in others),
+            log_dropped=own.log_dropped + sum(each.log_dropped for each in others),
+        )
+
+    def _write(self, readings: Readings) -> None:
+        counts = Counts(
+            encoded_evidence(readings.evidence),
+            dict(readings.failovers),
+            dict(readings.forced),
+            readings.log_pending,
+            readings.log_written,
+            readings.log_dropped,
+        )
+        fresh = self._own.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(counts))
+        fresh.replace(self._own)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a worker has counted since it started."""
+
+    evidence: list[list[object]]
+    failovers: dict[str, int]
+    forced: dict[str, int]
+    log_pending: int
+    log_written: int
+    log_dropped: int
+
+
+def _read(path: Path) -> Counts | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Counts)
+    except (OSError, ValueError):
+        return None
+
+
+def _added(own: Mapping[str, int], others: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total = Counter(own)
+    for each in others:
+        total.update(each)
+    return dict(total)

@@ -1,0 +1,197 @@
+"""How Serinus speaks to PostgreSQL: which URLs it takes, what went wrong, and its own ways to log and to prune."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Double,
+    Integer,
+    Interval,
+    Table,
+    func,
+    literal,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from serinus.core.errors import InvalidInput, PlatformError, SerinusError, Unavailable
+from serinus.stores.connections import owners_engine, pooled_engine, slow_engine
+from serinus.stores.database import Begin, Insert, Row, explaining
+from serinus.stores.pruning import prune
+from serinus.stores.tables import PlainText, UtcDateTime, predictions
+from serinus.stores.upgrade import needs_upgrade, upgrade
+from serinus.stores.urls import named
+
+DDL_LOCK_S = 30
+"""How long a migration waits for a table that others use."""
+
+_COPY = f"COPY predictions ({', '.join(predictions.c.keys())}) FROM STDIN (FORMAT BINARY)"
+_BINARY = {UtcDateTime: "timestamptz", Integer: "int4", Double: "float8", Boolean: "bool", PlainText: "text"}
+_TYPES = [_BINARY[type(column.type)] for column in predictions.c]
+
+_NOT_ALLOWED = "42501"
+_READ_ONLY = "25006"
+_OVER_A_LIMIT = "54"
+"""A value too long for an index, and the like: no outage."""
+
+
+async def open_postgresql(url: URL) -> "Postgresql":
+    """Open a database, upgrading it as needed; only that needs the rights of its owner."""
+    database = Postgresql(url)
+    try:
+        with explaining(database.explained):
+            async with database.readers.connect() as connection:
+                outdated = await connection.run_sync(_is_outdated)
+            if outdated:
+                await asyncio.to_thread(upgrade_as_owner, url)
+    except BaseException:
+        await database.dispose()
+        raise
+    return database
+
+
+def refusal(url: URL, error: Exception) -> SerinusError | None:
+    """Give what to raise in place of an error of the driver; None if it is a mistake in a statement."""
+    import psycopg
+
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    said = " ".join(str(cause).split())
+    if isinstance(cause, NoConnection | OSError):
+        return _unavailable(url, said)
+    if not isinstance(cause, psycopg.Error):
+        return None
+    state = cause.sqlstate or ""
+    if state == _NOT_ALLOWED:
+        return PlatformError(
+            f"The role {url.username!r} has not the right to do this in the database {named(url)}: {said}.",
+            remedy="Open the database once with its owner's URL, which upgrades it, and grant this role anew what "
+            "it needs.",
+        )
+    if isinstance(cause, psycopg.ProgrammingError) and not state:
+        return InvalidInput(
+            f"The options of the database URL {named(url)} cannot be used: {said}.",
+            field="database_url",
+            remedy="Write options that libpq knows, as in postgresql://user:password@host:port/name?sslmode=require.",
+        )
+    outage = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) or state == _READ_ONLY
+    return _unavailable(url, said) if outage and not state.startswith(_OVER_A_LIMIT) else None
+
+
+def upgrade_as_owner(url: URL) -> None:
+    """Make or upgrade the schema; however many processes do so at once."""
+    engine = owners_engine(url)
+    upgrade(engine, _wait_for_other_upgrades)
+
+
+class Postgresql:
+    """A database on a server, as ``stores.database.Database`` wants it."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self.readers = pooled_engine(url, "REPEATABLE READ", read_only=True)
+        self.writers = pooled_engine(url, "READ COMMITTED")
+        self._slow = slow_engine(url)
+        self._bound = [(c.name, c.type.bind_processor(self.writers.dialect) or _as_it_is) for c in predictions.c]
+        self._days: set[date] = set()
+        """Those whose partitions are known to be there."""
+
+    def insert(self, table: Table) -> Insert:
+        return insert(table)
+
+    def lease_times(self, now: datetime, ttl_s: float) -> tuple[ColumnElement[datetime], ColumnElement[datetime]]:
+        """Go by the server's clock, whatever those of its clients say."""
+        present = func.clock_timestamp()
+        return present, present + literal(timedelta(seconds=ttl_s), Interval)
+
+    async def in_order(self, connection: AsyncConnection) -> None:
+        # Released after the commit is visible to all.
+        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("serinus events", 0))))
+
+    async def log(self, begin: Begin, rows: Sequence[Row]) -> None:
+        """Append rows by COPY, which takes all of them or none; if it took none, by INSERT, which is slower."""
+        from psycopg.errors import CheckViolation, UniqueViolation
+
+        try:
+            await self._make_days(begin, rows)
+            await self._copy(begin, rows)
+        except (UniqueViolation, CheckViolation):
+            # Some are there already, or another process has just dropped the day they belong to.
+            self._days.clear()
+            await self._make_days(begin, rows)
+            async with begin(self.writers) as connection:
+                await connection.execute(insert(predictions).on_conflict_do_nothing(), rows)
+
+    async def prune_log(self, begin: Begin, before: datetime) -> int:
+        """Drop the days that are over, each in a transaction of its own, and remove the rest in small ones."""
+        removed = 0
+        while (rows := await self._drop_a_day(begin, before)) is not None:
+            removed += rows
+        return removed + await self._prune_rows(begin, before)
+
+    def explained(self, error: Exception) -> SerinusError | None:
+        return refusal(self._url, error)
+
+    async def dispose(self) -> None:
+        for engine in (self.readers, self.writers, self._slow):
+            await engine.dispose()
+
+    async def _make_days(self, begin: Begin, rows: Sequence[Row]) -> None:
+        for day in sorted({row["at"].astimezone(UTC).date() for row in rows} - self._days):
+            async with begin(self.writers) as connection:
+                await connection.execute(select(func.make_predictions_day(day)))
+            self._days.add(day)
+
+    async def _copy(self, begin: Begin, rows: Sequence[Row]) -> None:
+        async with begin(self.writers) as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            async with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+                copy.set_types(_TYPES)
+                for row in rows:
+                    await copy.write_row([bound(row[name]) for name, bound in self._bound])
+
+    async def _prune_rows(self, begin: Begin, before: datetime) -> int:
+        key = (predictions.c.at, predictions.c.id)
+        return await prune(begin, self.writers, predictions, key, predictions.c.at < before)
+
+    async def _drop_a_day(self, begin: Begin, before: datetime) -> int | None:
+        async with begin(self._slow) as connection:
+            rows = await connection.scalar(select(func.drop_predictions_day(before)))
+        self._days.clear()
+        return rows
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+def _is_outdated(connection: Connection) -> bool:
+    encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding not in {"UTF8", "SQL_ASCII"}:
+        raise PlatformError(
+            f"The database {named(connection.engine.url)} keeps text as {encoding}, which has not all characters.",
+            remedy="Make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.",
+        )
+    return needs_upgrade(connection)
+
+
+def _wait_for_other_upgrades(connection: Connection) -> None:
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("serinus schema", 0))))
+    connection.execute(text(f"SET LOCAL lock_timeout = '{DDL_LOCK_S}s'"))
+
+
+def _unavailable(url: URL, said: str) -> Unavailable:
+    return Unavailable(
+        f"The database {named(url)} does not answer: {said}.",
+        remedy="See that PostgreSQL runs there and can be reached from here, that it takes this user and password, "
+        "and that it has connections, memory and disk left; then try again.",
+    )
