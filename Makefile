@@ -19,15 +19,18 @@ PIP_INSTALL := $(PIP) install --require-hashes --requirement
 RUN := .venv/.run-lock .venv/.package
 DEV := .venv/.dev-lock .venv/.package
 
-.PHONY: help demo test services lint format bench serve lock clean
+.PHONY: help demo demo-production test services lint format bench serve lock clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  ARGS="..." is handed on; PYTHON=/path/to/python picks the Python (3.11 or later).'
 
 demo: $(RUN) ## Watch a good canary being promoted and a bad one rolled back
 	@$(BIN)/canary demo $(ARGS)
+
+demo-production: $(DEV) services ## The same on PostgreSQL, Redis and S3, with two gateways behind a load balancer
+	@$(BIN)/python -m tests.production.demo
 
 test: $(DEV) services ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)

@@ -118,13 +118,13 @@ class Server:
         self.process.wait(PATIENCE_S)
 
 
-def start(home: Path, *arguments: str, **settings: str) -> Server:
-    """Start a server and give it at once, ready or not."""
+def start(home: Path, *arguments: str, command: str = "serve", **settings: str) -> Server:
+    """Start a server (or, with the command ``check``, a checker) and give it at once, ready or not."""
     home.parent.mkdir(parents=True, exist_ok=True)
     log = home.parent / f"{home.name}.log"
     with log.open("ab") as stderr:
         process = subprocess.Popen(
-            [*COMMAND, "serve", "--home", str(home), "--port", "0", *arguments],
+            [*COMMAND, command, "--home", str(home), "--port", "0", *arguments],
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             env=environment(**settings),

@@ -169,7 +169,7 @@ class Service(ABC):
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a power cut would, with all its processes, and wait."""
+        """End it and all its processes at once (SIGKILL), and wait."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:

@@ -346,4 +346,8 @@ class HAProxy(Service):
         return {"HOST": HOST, "PORT": str(self.port), "STATS_SOCKET": str(self.stats_socket)}
 
     def _is_ready(self) -> bool:
+        if "${STATS_SOCKET}" in self.config:  # it appears a moment after the port
+            with suppress(OSError):
+                return listens(self.port) and self.say("show info") != ""
+            return False
         return listens(self.port)

@@ -219,11 +219,12 @@ def test_each_test_has_an_empty_redis(redis: Redis, redis_url: str) -> None:
 
 
 def test_an_object_in_seaweedfs_outlives_a_kill() -> None:
+    content = bytes(range(256)) * 1000
     with provided(SeaweedFS()) as seaweedfs:
-        seaweedfs.s3("kept").store().put("object", b"content")
+        seaweedfs.s3("kept").store().put("object", content)
         seaweedfs.kill()
         seaweedfs.start()
-        assert bytes(seaweedfs.s3("kept").store().get("object").bytes()) == b"content"
+        assert bytes(seaweedfs.s3("kept").store().get("object").bytes()) == content
 
 
 def test_each_test_has_an_empty_place_in_s3(s3: S3, seaweedfs: SeaweedFS) -> None:

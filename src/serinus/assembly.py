@@ -147,6 +147,7 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         loaded=loaded,
         clock=clock,
         acknowledgement_timeout_s=settings.acknowledge_timeout,
+        loading_timeout_s=settings.load_timeout,
     )
     gatherer = Gatherer(store, board)
     gateway = Gateway(
@@ -162,6 +163,7 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         sticky_key=secret,
         new_id=lambda: uuid.uuid4().hex,
         on_trouble=_warn,
+        on_state=engine.note,
     )
     # The embedded board's only process leads as soon as it starts, whoever led before it.
     holder = f"embedded on {socket.gethostname()}:{home.folder.absolute()}" if settings.is_embedded else outside.name

@@ -90,7 +90,7 @@ class HealthChecker:
         self._on_trouble = on_trouble
         self._watches: dict[str, Watch] = {}
         self._troubles: dict[str, str] = {}
-        self._trouble = ""
+        self._told: set[str] = set()
         self.ticked_at: datetime | None = None
         self.failures = 0
 
@@ -115,9 +115,9 @@ class HealthChecker:
                 await self.tick()
             except Exception as trouble:  # noqa: BLE001 - the loop outlives whatever one round meets
                 self.failures += 1
-                self._tell(f"a round of health checks failed: {cause_of(trouble)}")
+                self._tell(f"a round of health checks failed: {cause_of(trouble)}", "round")
             else:
-                self._trouble = ""
+                self._told.discard("round")
             await asyncio.sleep(self._interval_s)
 
     async def tick(self) -> None:
@@ -131,11 +131,7 @@ class HealthChecker:
             self._watches.clear()  # whoever leads from now on writes the record that is read next time
             self.ticked_at = self._clock.now()
             return
-        try:
-            states = await within(PATIENCE_S, self._store.deployments(), "The store")
-        except Unavailable as trouble:
-            self._tell(f"health checks go on without the store: {trouble}")
-            states = self._engine.last_seen()
+        states = await self._states()
         self._forget(states)
         await asyncio.gather(*(self._guarded(state, term) for state in states if state.active))
         try:
@@ -144,6 +140,15 @@ class HealthChecker:
             self._leadership.step_down()
             raise
         self.ticked_at = self._clock.now()
+
+    async def _states(self) -> list[Deployment]:
+        try:
+            states = await within(PATIENCE_S, self._store.deployments(), "The store")
+        except Unavailable as trouble:
+            self._tell(f"health checks go on without the store: {trouble}", "store")
+            return self._engine.last_seen()
+        self._told.discard("store")
+        return states
 
     async def save(self) -> None:
         """Put the evidence so far on record, so that the next process goes on from it."""
@@ -164,10 +169,11 @@ class HealthChecker:
         last = HealthSnapshot(deployment, rollout.id, self._clock.now(), None, "the checker stopped", "", totals)
         await self._store.save_snapshot(last, reports=reports, term=term)
 
-    def _tell(self, trouble: str) -> None:
-        if trouble != self._trouble:
+    def _tell(self, trouble: str, subject: str) -> None:
+        """Tell of a trouble once, until its subject is discarded from what was told."""
+        if subject not in self._told:
             self._on_trouble(trouble)
-        self._trouble = trouble
+        self._told.add(subject)
 
     async def _guarded(self, state: Deployment, term: int) -> None:
         try:
@@ -208,7 +214,7 @@ class HealthChecker:
         try:
             await self._store.save_snapshot(snapshot, reports=reports, term=term)
         except Unavailable as trouble:
-            self._tell(f"health checks go on without the store: {trouble}")
+            self._tell(f"health checks go on without the store: {trouble}", "store")
         self._troubles.pop(rollout.id, None)
 
     async def _evidence_at(self, rollout: Rollout, watch: Watch, instant: datetime) -> Evidence:

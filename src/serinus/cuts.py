@@ -36,29 +36,27 @@ class Cuts:
         """Remember the cuts that are up."""
         for raw in on_board.values():
             split = Split.decoded(raw)
-            if split is not None and split.cut is not None:
+            if split is not None and split.rollout and split.cut is not None:
                 self._remember(split)
 
     def of(self, state: Deployment) -> Cut | None:
         """Give the cut of a deployment's active rollout, if one is known; one of an ended rollout is forgotten."""
-        known = self._known.get(state.name)
-        if known is None:
-            return None
-        if state.active is None or state.active.id != known[0].rollout:
-            if known[0].generation < state.generation:
-                del self._known[state.name]
-            return None
-        return known[0].cut
+        active = state.active.id if state.active else ""
+        for rollout, (split, _) in list(self._known.items()):
+            if split.deployment == state.name and rollout != active and split.generation < state.generation:
+                del self._known[rollout]
+        known = self._known.get(active)
+        return known[0].cut if known else None
 
-    def is_due(self, deployment: str) -> bool:
+    def is_due(self, rollout: str) -> bool:
         """Say whether a cut has been known for so long that whoever made it will not record it any more."""
-        known = self._known.get(deployment)
+        known = self._known.get(rollout)
         return known is not None and self._clock.monotonic() - known[1] >= RECORD_AFTER_S
 
     def _remember(self, split: Split) -> None:
-        known = self._known.get(split.deployment)
-        since = known[1] if known and known[0].rollout == split.rollout else self._clock.monotonic()
-        self._known[split.deployment] = (split, since)
+        # By rollout: an old copy of the board may show the cut of an earlier one.
+        since = self._known[split.rollout][1] if split.rollout in self._known else self._clock.monotonic()
+        self._known[split.rollout] = (split, since)
 
 
 def on_record(state: Deployment, cut: Cut) -> Applied:

@@ -4,8 +4,8 @@ A rollback takes the canary's traffic away on the board before anything else, an
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -15,6 +15,7 @@ from serinus.core.commands import Command, Configure, Create, Rollback, StartCan
 from serinus.core.deployment import Deployment, Phase
 from serinus.core.errors import (
     Conflict,
+    KeyReused,
     NotAllowed,
     SerinusError,
     StaleGeneration,
@@ -40,6 +41,9 @@ LOOK_TIMEOUT_S = 0.25
 """How long a rollback waits for the store to tell whether it was carried out before."""
 TRIES = 5
 """How often a rollback that is in force starts over because the deployment changed meanwhile."""
+
+_LOADING = frozenset({EventKind.DEPLOYMENT_CREATED, EventKind.CANARY_STARTED, EventKind.PROMOTION_UNDONE})
+"""Changes after which every gateway has a model to load before it can acknowledge them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +104,14 @@ class DeploymentEngine:
         loaded: LoadedModels,
         clock: Clock,
         acknowledgement_timeout_s: float,
+        loading_timeout_s: float = 0.0,
     ) -> None:
         self._store = store
         self._board = board
         self._loaded = loaded
         self._clock = clock
         self._acknowledgement_timeout_s = acknowledgement_timeout_s
+        self._loading_timeout_s = max(loading_timeout_s, acknowledgement_timeout_s)
         self._cuts = Cuts(board, clock)
         self._last_seen: dict[str, Deployment] = {}
         self._changed: dict[str, tuple[int, datetime]] = {}
@@ -117,8 +123,14 @@ class DeploymentEngine:
         state = await self._store.deployment(name)
         if state is None:
             raise no_deployment(name)
-        self._last_seen[name] = state
+        self.note(state)
         return state
+
+    def note(self, state: Deployment) -> None:
+        """Remember a state that was read from the store, unless a newer one is known."""
+        known = self._last_seen.get(state.name)
+        if known is None or known.generation <= state.generation:
+            self._last_seen[state.name] = state
 
     def changed_at(self, state: Deployment) -> datetime | None:
         """Give since when this process has seen an active rollout as it is, None where none is active."""
@@ -136,15 +148,7 @@ class DeploymentEngine:
 
     async def create(self, command: Create, once: Once | None = None) -> Done:
         """Make a deployment; its baseline is loaded and has answered its examples before the first request."""
-        earlier = await self._outcome(once)
-        if earlier is not None:
-            return earlier
-        async with self._turn(command.name), self._loaded.holding(command.baseline):
-            present = await self._store.deployment(command.name)
-            apply(present, command, self._clock.now())  # what cannot be is refused before anything is loaded
-            await self._loaded.get(command.baseline)
-            new, events = apply(present, command, self._clock.now())
-            return await self._commit(new, 0, events, Given(once=once))
+        return await self._once(once, self._outcome, lambda: self._created(command, once))
 
     async def execute(self, name: str, command: Command, given: Given = NOTHING) -> Done:
         """Carry out a command on a deployment.
@@ -155,18 +159,8 @@ class DeploymentEngine:
             Unavailable: the store does not answer (and, for a rollback, neither does the board); nothing was changed.
         """
         if isinstance(command, Rollback):
-            return await self._roll_back(name, command, given)
-        earlier = await self._outcome(given.once)
-        if earlier is not None:
-            return earlier
-        try:
-            async with self._turn(name):
-                return await self._carry_out(name, command, given)
-        except Conflict:
-            earlier = await self._outcome(given.once)  # the same command may have come twice at the same time
-            if earlier is None:
-                raise
-            return earlier
+            return await self._once(given.once, self._quick_outcome, lambda: self._roll_back(name, command, given))
+        return await self._once(given.once, self._outcome, lambda: self._carry_out(name, command, given))
 
     async def configure(
         self, name: str, settings: Settings, *, actor: str, expected_generation: int | None = None
@@ -177,12 +171,42 @@ class DeploymentEngine:
 
     # ---------------------------------------------------------------------------------------- in order
 
+    async def _once(
+        self,
+        once: Once | None,
+        outcome: Callable[[Once | None], Awaitable[Done | None]],
+        carry_out: Callable[[], Awaitable[Done]],
+    ) -> Done:
+        """Carry out a command, unless it was before; the same one may come twice at the same time."""
+        earlier = await outcome(once)
+        if earlier is not None:
+            return earlier
+        try:
+            return await carry_out()
+        except Conflict:
+            earlier = await outcome(once)
+            if earlier is None:
+                raise
+            return earlier
+
+    async def _created(self, command: Create, once: Once | None) -> Done:
+        async with self._turn(command.name), self._loaded.holding(command.baseline):
+            present = await self._store.deployment(command.name)
+            apply(present, command, self._clock.now())  # what cannot be is refused before anything is loaded
+            await self._loaded.get(command.baseline)
+            new, events = apply(present, command, self._clock.now())
+            return await self._commit(new, 0, events, Given(once=once))
+
     async def _carry_out(self, name: str, command: Command, given: Given) -> Done:
-        state = await self._settled(await self.deployment(name))
-        _check_generation(state, given.expected_generation)
-        new, events = apply(state, command, self._clock.now())
-        if not events:
-            return Done(state)
+        async with self._turn(name):
+            state = await self._settled(await self.deployment(name))
+            _check_generation(state, given.expected_generation)
+            new, events = apply(state, command, self._clock.now())
+            if not events:
+                return await self._outcome(given.once) or Done(state)
+            return await self._changed_by(command, state, new, given)
+
+    async def _changed_by(self, command: Command, state: Deployment, new: Deployment, given: Given) -> Done:
         async with self._held(command, new):
             warnings = await self._prepared(state, command, given.term)
             # A rollout begins when its model is ready: loading it took its time.
@@ -248,10 +272,11 @@ class DeploymentEngine:
         self, new: Deployment, expected_generation: int, events: Sequence[Event], given: Given
     ) -> Done:
         recorded = await self._store.save(new, expected_generation, events, term=given.term, once=given.once)
-        self._last_seen[new.name] = new
+        self.note(new)
         try:
             await self._board.publish(self._split(new))
-            behind = await self._acknowledged(self._split(new))
+            loads = any(each.kind in _LOADING for each in events)
+            behind = await self._acknowledged(self._split(new), loads=loads)
         except SerinusError as trouble:  # the state is changed all the same, and the board will agree with it
             return Done(new, tuple(recorded), unpublished=str(trouble))
         return Done(new, tuple(recorded), tuple(behind))
@@ -260,15 +285,20 @@ class DeploymentEngine:
         """Give the split that a state asks for, cut where that is known of its rollout."""
         return replace(split_of(state), cut=self._cuts.of(state))
 
-    async def _acknowledged(self, split: Split) -> list[str]:
-        return await self._board.unacknowledged(split.deployment, split.stamp, self._acknowledgement_timeout_s)
+    async def _acknowledged(self, split: Split, *, loads: bool = False) -> list[str]:
+        timeout_s = self._loading_timeout_s if loads else self._acknowledgement_timeout_s
+        return await self._board.unacknowledged(split.deployment, split.stamp, timeout_s)
+
+    async def _behind(self, split: Split) -> tuple[tuple[str, ...], str]:
+        """Name the gateways that have not taken over a split that is up, or say why nobody can tell."""
+        try:
+            return tuple(await self._acknowledged(split)), ""
+        except SerinusError as silence:
+            return (), str(silence)
 
     # -------------------------------------------------------------------------------------- cut first
 
     async def _roll_back(self, name: str, command: Rollback, given: Given) -> Done:
-        earlier = await self._earlier_rollback(given.once)
-        if earlier is not None:
-            return earlier
         facts = next((each.data for each in given.after if each.kind is EventKind.AUTO_ROLLBACK_TRIGGERED), {})
         once = given.once or Once("", "")
         cut = Cut(self._clock.now().isoformat(), command.actor, command.reason, facts, once.key, once.fingerprint)
@@ -278,7 +308,8 @@ class DeploymentEngine:
         if split is None:
             try:
                 async with self._turn(name):
-                    return await self._recorded(name, command, given, self._clock.now())
+                    state = await self._settled(await self.deployment(name))
+                    return await self._recorded(state, command, given, self._clock.now())
             except Unavailable as trouble:
                 if board_trouble is None:
                     raise
@@ -295,7 +326,7 @@ class DeploymentEngine:
             return work.result()
         return await self._in_force_unrecorded(name, split, work)
 
-    async def _earlier_rollback(self, once: Once | None) -> Done | None:
+    async def _quick_outcome(self, once: Once | None) -> Done | None:
         """Ask whether this very rollback was carried out before, but not for long: a cut does not wait."""
         try:
             return await within(LOOK_TIMEOUT_S, self._outcome(once), "The store")
@@ -303,11 +334,24 @@ class DeploymentEngine:
             return None
 
     async def _cut(self, name: str, cut: Cut, given: Given) -> tuple[Split | None, SerinusError | None]:
+        expected = given.expected_generation
         try:
-            split = await self._cuts.make(name, cut, expected_generation=given.expected_generation, term=given.term)
+            split = await self._cuts.make(name, cut, expected_generation=expected, term=given.term)
+            newer = self._newer_than(split, name, expected)
+            if newer is not None and await self._board.publish(replace(newer, cut=newer.cut or cut)):
+                split = await self._cuts.make(name, cut, expected_generation=newer.generation, term=given.term)
         except Unavailable as trouble:
             return None, trouble
         return split, None
+
+    def _newer_than(self, split: Split | None, name: str, expected: int | None) -> Split | None:
+        """Give the split that a board should have which has none, or that of a canary before the one that runs."""
+        known = self._last_seen.get(name)
+        if known is None or known.active is None or expected not in {None, known.generation}:
+            return None
+        if split is not None and (split.rollout == known.active.id or split.generation >= known.generation):
+            return None
+        return self._split(known)
 
     async def _put_on_record(self, name: str, command: Rollback, given: Given, split: Split) -> Done:
         """Record a rollback that is in force; others may change the deployment meanwhile, but not take it back."""
@@ -315,18 +359,33 @@ class DeploymentEngine:
         for _ in range(TRIES):
             async with self._turn(name):
                 state = await self.deployment(name)
-                if _is_recorded(state, split, at):
-                    events = await self._store.events(name, limit=TRIES, newest_first=True)
-                    mine = [each for each in reversed(events) if each.event.generation == state.generation]
-                    return Done(state, tuple(mine), tuple(await self._acknowledged(split_of(state))))
+                if _is_over(state, split, at):
+                    return await self._recorded_before(state, split, at)
+                if state.rollout and state.rollout.id == split.rollout:
+                    given = replace(given, expected_generation=None)  # the board has looked at it
                 try:
-                    return await self._recorded(name, command, replace(given, expected_generation=None), at)
+                    return await self._recorded(state, command, given, at)
                 except StaleGeneration:
-                    continue
+                    if given.expected_generation is not None:
+                        raise
+                except KeyReused:  # by another process, for this very cut; or before, when nobody could look
+                    given = replace(given, once=None)
         raise Unavailable(f"Deployment {name!r} keeps changing.", remedy="The record follows by itself.")
 
-    async def _recorded(self, name: str, command: Rollback, given: Given, at: datetime) -> Done:
-        state = await self.deployment(name)
+    async def _recorded_before(self, state: Deployment, split: Split, at: datetime) -> Done:
+        """Give the record that another process has made of a cut."""
+        kinds = (EventKind.ROLLED_BACK, EventKind.AUTO_ROLLBACK_TRIGGERED)
+        newest = await self._store.events(state.name, limit=2 * TRIES, newest_first=True, kinds=kinds)
+        mine = [each for each in reversed(newest) if (each.event.rollout, each.event.at) == (split.rollout, at)]
+        if not mine:
+            raise StaleGeneration(
+                f"The canary of {state.name!r} that was cut off is over, and another one was started since.",
+                remedy="Look at its present state, and repeat the command if you still want it.",
+            )
+        behind, _ = await self._behind(split_of(state))
+        return Done(state, tuple(mine), behind)
+
+    async def _recorded(self, state: Deployment, command: Rollback, given: Given, at: datetime) -> Done:
         _check_generation(state, given.expected_generation)
         new, events = apply(state, command, at)
         return await self._commit(new, state.generation, _sequence(new, events, given), given)
@@ -335,10 +394,11 @@ class DeploymentEngine:
         trouble = work.exception() if work.done() else None
         why = str(trouble) if trouble else f"The store has not answered within {RECORD_TIMEOUT_S:g} s."
         state = self._last_seen.get(name)
-        if state is None or split.cut is None:
+        if state is None or state.rollout is None or state.rollout.id != split.rollout or split.cut is None:
             raise Unavailable(f"The canary of {name!r} gets no traffic any more. {why}", remedy="The record follows.")
         new, _ = on_record(state, split.cut) if state.active else (state, ())
-        return Done(new, (), tuple(await self._acknowledged(split)), unrecorded=why)
+        behind, silence = await self._behind(split)
+        return Done(new, (), behind, unrecorded=f"{why} {silence}".rstrip())
 
     def _recording_ended(self, work: asyncio.Task[Done]) -> None:
         self._recordings.discard(work)
@@ -356,15 +416,23 @@ class DeploymentEngine:
         if not isinstance(on_board, SerinusError):
             self._cuts.see(on_board)
         states = await self._store.deployments()
-        self._last_seen = {state.name: state for state in states}
-        repaired = []
+        present = {state.name for state in states}
+        for gone in self._last_seen.keys() - present:
+            del self._last_seen[gone]
         for state in states:
-            if not isinstance(on_board, SerinusError) and await self._agreed(state, on_board.get(state.name)):
-                repaired.append(state.name)
-            if self._cuts.of(state) is not None and self._cuts.is_due(state.name):
-                await self._settled(state)
-        if isinstance(on_board, SerinusError):
-            raise on_board
+            self.note(state)
+        repaired = []
+        troubles: list[Exception] = [on_board] if isinstance(on_board, SerinusError) else []
+        for state in states:
+            try:
+                if not isinstance(on_board, SerinusError) and await self._agreed(state, on_board.get(state.name)):
+                    repaired.append(state.name)
+                if state.active and self._cuts.of(state) is not None and self._cuts.is_due(state.active.id):
+                    await self._settled(state)
+            except Exception as trouble:  # noqa: BLE001 - the others are seen to all the same
+                troubles.append(trouble)
+        if troubles:
+            raise troubles[0]
         return repaired
 
     async def _agreed(self, state: Deployment, raw: object) -> bool:
@@ -384,11 +452,17 @@ class DeploymentEngine:
             return state
         new, events = on_record(state, cut)
         try:
-            once = Once(cut.key, cut.fingerprint) if cut.key else None
-            done = await self._commit(new, state.generation, events, Given(once=once))
+            return (await self._commit_once(new, state.generation, events, cut)).state
         except StaleGeneration:
             return await self.deployment(state.name)
-        return done.state
+
+    async def _commit_once(self, new: Deployment, expected_generation: int, events: Sequence[Event], cut: Cut) -> Done:
+        """Record a cut with the key of its command; without it if the key turns out to be another command's."""
+        if cut.key:
+            with suppress(KeyReused):
+                given = Given(once=Once(cut.key, cut.fingerprint))
+                return await self._commit(new, expected_generation, events, given)
+        return await self._commit(new, expected_generation, events, NOTHING)
 
 
 async def _or_trouble(work: Awaitable[T]) -> T | SerinusError:
@@ -414,15 +488,14 @@ def _with_warnings(event: Event, warnings: Sequence[str]) -> Event:
     return replace(event, data={**event.data, "warnings": list(warnings)}) if warnings else event
 
 
-def _is_recorded(state: Deployment, split: Split, at: datetime) -> bool:
-    """Whether another process has recorded this cut already."""
+def _is_over(state: Deployment, split: Split, at: datetime) -> bool:
+    """Whether another process has recorded this cut already, and perhaps another canary was started since."""
     rollout = state.rollout
-    return (
-        rollout is not None
-        and rollout.id == split.rollout
-        and rollout.phase is Phase.ROLLED_BACK
-        and rollout.ended_at == at
-    )
+    if rollout is None:
+        return False
+    if rollout.id == split.rollout:
+        return rollout.phase is Phase.ROLLED_BACK and rollout.ended_at == at
+    return rollout.started_at > at
 
 
 def _in_force(split: Split) -> NotAllowed:

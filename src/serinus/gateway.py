@@ -65,6 +65,7 @@ class Gateway:
         sticky_key: bytes,
         new_id: Callable[[], str],
         on_trouble: Callable[[str], None],
+        on_state: Callable[[Deployment], None] = lambda _: None,
         draw: Callable[[], float] = random.random,
         retry_interval_s: float = RETRY_S,
     ) -> None:
@@ -80,6 +81,7 @@ class Gateway:
         self._sticky_key = sticky_key
         self._new_id = new_id
         self._on_trouble = on_trouble
+        self._on_state = on_state
         self._draw = draw
         self._retry_interval_s = retry_interval_s
         self._served: dict[str, Served] = {}
@@ -185,7 +187,8 @@ class Gateway:
 
     def _absent(self, deployment: str) -> SerinusError:
         trouble = self._troubles.get(deployment)
-        if trouble is not None or not self.ready:
+        coming = deployment in self._refreshing or self._told.get(deployment) is not None
+        if trouble is not None or coming or not self.ready:
             return Unavailable(
                 f"Deployment {deployment!r} cannot be served now: {trouble or 'models are being loaded'}.",
                 remedy="Try again; GET /health/ready tells when all is well.",
@@ -259,7 +262,7 @@ class Gateway:
         if split is not None and split.generation < state.generation:
             split = None
         self._served[state.name] = self._under(served, split)
-        if split is not None and (split.generation == state.generation or split.cut is not None):
+        if split is not None and (split.generation == state.generation or _is_another_share(state, split)):
             self._board.acknowledge(self.name, state.name, split.stamp)
 
     def _refresh(self, deployment: str) -> None:
@@ -298,6 +301,7 @@ class Gateway:
         state = await self._store.deployment(deployment)
         if state is None:
             return ""
+        self._on_state(state)
         async with self._loaded.holding(*state.versions):  # others may finish first, and release what none serves yet
             ready, trouble = await self._made_ready(state)
             self._serve(ready)
@@ -389,6 +393,15 @@ class Gateway:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_another_share(state: Deployment, split: Split) -> bool:
+    """Whether a split newer than the state only gives the canary another share: then it is in force without a look."""
+    rollout = state.active
+    if rollout is None or split.rollout != rollout.id:
+        return False
+    next_share = (split.generation, split.split_version) == (state.generation + 1, rollout.split_version + 1)
+    return next_share or split.cut is not None
 
 
 def error_kind(failure: SerinusError | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
 from serinus.core.contract import check_contract
-from serinus.core.errors import ContractBroken, ModelError, ModelTimeout, NotFound, SerinusError
+from serinus.core.errors import ArtifactMissing, ContractBroken, ModelError, ModelTimeout, NotFound, SerinusError
 from serinus.core.names import VersionRef
 from serinus.core.records import ModelVersion
 from serinus.ports import Artifacts, Predictor, PredictorFactory, Store
@@ -68,12 +68,23 @@ class LoadedModels:
 
         Raises:
             ContractBroken: other inputs, another kind of output, no usable answer to its own examples, or none within
-            the deadline; and what ``get`` raises.
+            the deadline. ArtifactMissing, Unavailable: other gateways could not load it. And what ``get`` raises.
         """
         present, new = await self.get(baseline), await self.get(canary)
+        await self._check_kept(new.version)
         warnings = check_contract(present.version.signature, new.version.signature)
         await self._check_deadline(new)
         return warnings
+
+    async def _check_kept(self, version: ModelVersion) -> None:
+        """See that the artifact is where every gateway can read it: one that is loaded here may be gone from there."""
+        if await self._artifacts.size(version.draft.digest) is None:
+            raise ArtifactMissing(
+                f"The artifact {version.draft.digest} of {version.ref} is not in the artifact store any more.",
+                field="version",
+                remedy="Restore it from a backup, or register the version anew.",
+                digest=version.draft.digest,
+            )
 
     async def _check_deadline(self, predictor: Predictor) -> None:
         if not predictor.version.draft.examples or math.isinf(self._deadline_s):

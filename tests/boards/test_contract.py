@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.boards.conftest import Overwrite
-from tests.boards.watching import CUT, LATER, PATIENCE_S, Told, evidence, eventually, reading, split
+from tests.boards.watching import CUT, LATER, PATIENCE_S, Told, eventually, evidence, reading, split
 
 from serinus.core.errors import Deposed
 from serinus.core.records import EvidenceReport

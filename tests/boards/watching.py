@@ -60,6 +60,21 @@ async def eventually(holds: Callable[[], Any]) -> None:
                 result = holds()
                 if await result if isinstance(result, Awaitable) else result:
                     return
-            except Exception:  # noqa: BLE001, S110 - it may come yet
+            except Exception:  # noqa: BLE001 - it may come yet
                 pass
             await asyncio.sleep(0.02)
+
+
+class Following(Told):
+    """A gateway that routes by whatever it is told, and says so."""
+
+    def __init__(self, board: Board, name: str) -> None:
+        super().__init__()
+        self._board = board
+        self._name = name
+
+    def __call__(self, deployment: str, raw: object) -> None:
+        super().__call__(deployment, raw)
+        taken = Split.decoded(raw)
+        if taken is not None:
+            self._board.acknowledge(self._name, deployment, taken.stamp)

@@ -2,7 +2,30 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.service_layer.doubles import PATIENCE_S
 from tests.service_layer.world import World
+
+SHORT_S = 0.05
+_PATIENCE = (
+    "serinus.engine.RECORD_TIMEOUT_S",
+    "serinus.engine.LOOK_TIMEOUT_S",
+    "serinus.gathering.PATIENCE_S",
+    "serinus.checker.PATIENCE_S",
+)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take no store for a silent one because the machine is busy."""
+    for name in _PATIENCE:
+        monkeypatch.setattr(name, PATIENCE_S)
+
+
+@pytest.fixture
+def impatient(_patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait only a moment for a store; for a test whose store says nothing."""
+    for name in _PATIENCE:
+        monkeypatch.setattr(name, SHORT_S)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from serinus.core.answers import Answer
+from serinus.core.errors import Unavailable
 from serinus.core.names import VersionRef
 from serinus.core.records import ModelVersion, VersionDraft
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Row, Signature
@@ -121,14 +122,35 @@ class Puppets:
 class Unreliable:
     """Passes each call on to something real, unless it is told to fail it or to hold it up.
 
-    ``fails`` and ``gates`` are by the name of the call; ``calls`` counts those that were made.
+    By the name of the call: ``fails``, ``gates`` (it begins when the gate is open) and ``late`` (it is done at once and
+    answers when the gate is open); ``calls`` counts those that were made, ``held`` those that are held up now. ``down``
+    fails all calls, ``silent`` holds all of them up.
     """
 
     def __init__(self, real: object) -> None:
         self.real = real
         self.fails: dict[str, Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
+        self.late: dict[str, asyncio.Event] = {}
+        self.down: Exception | None = None
+        self.silent: asyncio.Event | None = None
         self.calls: Counter[str] = Counter()
+        self.held = 0
+
+    def goes_down(self) -> None:
+        """Answer no call any more."""
+        self.down = Unavailable(f"{type(self.real).__name__} is gone.")
+
+    def falls_silent(self) -> None:
+        """Take calls and say nothing more."""
+        self.silent = asyncio.Event()
+
+    def mended(self) -> None:
+        """Be reliable from now on; whoever waits goes on."""
+        shut = [*self.gates.values(), *self.late.values(), *([self.silent] if self.silent else [])]
+        self.fails, self.gates, self.late, self.down, self.silent = {}, {}, {}, None, None
+        for gate in shut:
+            gate.set()
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         method = getattr(self.real, name)
@@ -138,13 +160,24 @@ class Unreliable:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             self.calls[name] += 1
-            if name in self.gates:
-                await self.gates[name].wait()
-            if name in self.fails:
-                raise self.fails[name]
-            return await method(*args, **kwargs)
+            await self._held_up(self.silent, self.gates.get(name))
+            trouble = self.down or self.fails.get(name)
+            if trouble is not None:
+                raise trouble
+            answer = await method(*args, **kwargs)
+            await self._held_up(self.late.get(name))
+            return answer
 
         return call
+
+    async def _held_up(self, *gates: asyncio.Event | None) -> None:
+        self.held += 1
+        try:
+            for gate in gates:
+                if gate is not None:
+                    await gate.wait()
+        finally:
+            self.held -= 1
 
 
 class _Leaping(selectors.DefaultSelector):

@@ -6,7 +6,7 @@ import pytest
 from tests.service_layer.doubles import TURNED, until
 from tests.service_layer.world import NAME, V1, V2, V3, World
 
-from serinus.core.commands import Create, Pause, Promote, Resume, Rollback, SetWeight, StartCanary, Undo
+from serinus.core.commands import Command, Create, Pause, Promote, Resume, Rollback, SetWeight, StartCanary, Undo
 from serinus.core.deployment import Phase
 from serinus.core.errors import (
     AlreadyExists,
@@ -18,10 +18,11 @@ from serinus.core.errors import (
     Unavailable,
 )
 from serinus.core.events import Event, EventKind
+from serinus.core.lifecycle import verb_of
 from serinus.core.policy import Settings
-from serinus.core.routing import Split, split_of
+from serinus.core.routing import split_of
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
-from serinus.engine import DeploymentEngine
+from serinus.engine import DeploymentEngine, Given
 from serinus.ports import Board, Store
 
 
@@ -125,7 +126,9 @@ async def test_the_warnings_of_a_contract_are_in_the_event_of_the_start(world: W
 
     done = await world.start()
 
-    assert done.events[0].event.data["warnings"] == ["x may be missing, but never was in the canary's training data"]
+    warning = "x may be missing, but never was in the canary's training data"
+    assert done.events[0].event.data["warnings"] == [warning]
+    assert done.warnings == (warning,)
 
 
 async def test_a_command_that_is_not_allowed_loads_nothing(world: World) -> None:
@@ -170,7 +173,7 @@ async def test_events_of_the_same_decision_are_recorded_around_the_commands_own(
         for kind in (EventKind.HEALTH_CHECK_FAILED, EventKind.AUTO_ROLLBACK_TRIGGERED)
     )
 
-    done = await world.engine.execute(NAME, Rollback(), before=[before], after=[after])
+    done = await world.engine.execute(NAME, Rollback(), Given(before=[before], after=[after]))
 
     assert [entry.event.kind for entry in done.events] == [before.kind, EventKind.ROLLED_BACK, after.kind]
     assert {entry.event.generation for entry in done.events} == {done.state.generation}
@@ -186,12 +189,13 @@ async def test_a_command_that_changes_nothing_writes_nothing(world: World) -> No
     assert (world.store.calls["save"], world.shaky_board.calls["publish"]) == calls
 
 
-async def test_a_command_meant_for_another_generation_is_refused(world: World) -> None:
+@pytest.mark.parametrize("command", [Rollback(), Promote(), SetWeight(weight=1.0)], ids=verb_of)
+async def test_a_command_meant_for_another_generation_is_refused(world: World, command: Command) -> None:
     await world.rolling()
     before = await state_and_board(world)
 
     with pytest.raises(StaleGeneration) as refused:
-        await world.engine.execute(NAME, Rollback(), expected_generation=1)
+        await world.engine.execute(NAME, command, Given(expected_generation=1))
 
     assert refused.value.details == {"expected": 1, "actual": 2}
     assert await state_and_board(world) == before
@@ -217,7 +221,7 @@ async def test_the_split_is_published_after_the_state_is_saved(world: World) -> 
     gate = world.store.gates["save"] = asyncio.Event()
     published = world.shaky_board.calls["publish"]
 
-    command = asyncio.ensure_future(world.do(Rollback()))
+    command = asyncio.ensure_future(world.do(SetWeight(weight=40.0)))
     await until(lambda: world.store.calls["save"] == 3)
     before = world.shaky_board.calls["publish"]
     gate.set()
@@ -232,11 +236,11 @@ async def test_a_save_that_fails_leaves_state_and_board_as_they_were(world: Worl
     world.store.fails["save"] = Unavailable("the disk is full")
 
     with pytest.raises(Unavailable, match="the disk is full"):
-        await world.do(Rollback())
+        await world.do(Promote())
 
     assert await state_and_board(world) == before
     world.store.fails.clear()
-    assert (await world.do(Rollback())).state.status == "stable"
+    assert (await world.do(Promote())).state.status == "stable"
 
 
 async def test_gateways_that_do_not_answer_in_time_are_named(world: World) -> None:
@@ -250,20 +254,20 @@ async def test_gateways_that_do_not_answer_in_time_are_named(world: World) -> No
         acknowledgement_timeout_s=0.005,
     )
 
-    done = await engine.execute(NAME, Rollback())
+    done = await engine.execute(NAME, SetWeight(weight=40.0))
 
     assert done.unacknowledged == ("deaf",)
-    assert done.state.status == "stable"
+    assert done.state.generation == 3
 
 
 async def test_a_command_returns_when_every_gateway_has_acknowledged(world: World) -> None:
     await world.rolling()
     await world.board.join("slow", lambda _deployment, _split: None)
 
-    command = asyncio.ensure_future(world.do(Rollback()))
+    command = asyncio.ensure_future(world.do(SetWeight(weight=40.0)))
     await until(lambda: world.shaky_board.calls["unacknowledged"] == 3)
     waiting = not command.done()
-    world.board.acknowledge("slow", NAME, 3)
+    world.board.acknowledge("slow", NAME, split_of(await world.engine.deployment(NAME)).stamp)
 
     assert waiting
     assert (await command).unacknowledged == ()
@@ -275,7 +279,7 @@ async def test_a_command_returns_when_every_gateway_has_acknowledged(world: Worl
 async def test_a_caller_who_goes_away_leaves_no_state_unpublished(world: World) -> None:
     await world.rolling()
     gate = world.store.gates["save"] = asyncio.Event()
-    command = asyncio.ensure_future(world.do(Rollback()))
+    command = asyncio.ensure_future(world.do(Promote()))
     await until(lambda: world.store.calls["save"] == 3)
 
     command.cancel()
@@ -285,7 +289,7 @@ async def test_a_caller_who_goes_away_leaves_no_state_unpublished(world: World) 
         await command
 
     state = await world.engine.deployment(NAME)
-    assert state.status == "stable"
+    assert state.baseline == V2
     assert await world.board.split(NAME) == split_of(state).encoded()
 
 
@@ -314,7 +318,7 @@ async def test_the_failure_of_a_command_whose_caller_went_away_is_not_reported_a
     asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
     gate = world.store.gates["save"] = asyncio.Event()
     world.store.fails["save"] = Unavailable("gone")
-    command = asyncio.ensure_future(world.do(Rollback()))
+    command = asyncio.ensure_future(world.do(Promote()))
     await until(lambda: world.store.calls["save"] == 3)
 
     command.cancel()
@@ -354,15 +358,15 @@ async def test_commands_at_once_on_one_deployment_follow_one_another(world: Worl
     assert [event.data["from"] for event in events[1:]] == [event.data["to"] for event in events[:-1]]
 
 
-async def test_of_a_promotion_and_a_rollback_at_once_one_wins(world: World) -> None:
+async def test_of_a_promotion_and_a_rollback_at_once_the_rollback_wins(world: World) -> None:
     await world.rolling()
 
     outcomes = await asyncio.gather(world.do(Promote()), world.do(Rollback()), return_exceptions=True)
 
-    assert [type(each).__name__ for each in outcomes] == ["Done", "NotAllowed"]
+    assert [type(each).__name__ for each in outcomes] == ["NotAllowed", "Done"]
     rollout = (await world.engine.deployment(NAME)).rollout
     assert rollout is not None
-    assert rollout.phase is Phase.PROMOTED
+    assert rollout.phase is Phase.ROLLED_BACK
 
 
 async def test_a_deployment_that_is_busy_holds_up_no_other(world: World) -> None:
@@ -385,52 +389,6 @@ async def test_names_that_were_only_asked_for_are_not_remembered(world: World) -
 
     gc.collect()
     assert len(world.engine._turns) == 0
-
-
-# ----------------------------------------------------------------------------------------- reconcile
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [None, "garbled", {"weight": "much"}, Split(NAME, 1, "", 0, 0.0).encoded()],
-    ids=["deleted", "text", "malformed", "older"],
-)
-async def test_a_board_that_disagrees_is_repaired(world: World, raw: object) -> None:
-    state = await world.rolling()
-    world.board.put(NAME, raw)
-
-    repaired = await world.engine.reconcile()
-
-    assert repaired == [NAME]
-    assert await world.board.split(NAME) == split_of(state).encoded()
-
-
-async def test_a_newer_split_on_the_board_is_left_alone(world: World) -> None:
-    await world.rolling()
-    newer = Split(NAME, 99, f"{NAME}:9", 3, 12.0).encoded()
-    world.board.put(NAME, newer)
-
-    assert await world.engine.reconcile() == []
-    assert await world.board.split(NAME) == newer
-
-
-async def test_a_board_that_agrees_is_left_alone(world: World) -> None:
-    await world.rolling()
-    published = world.shaky_board.calls["publish"]
-
-    assert await world.engine.reconcile() == []
-    assert world.shaky_board.calls["publish"] == published
-
-
-async def test_a_publication_that_failed_is_made_good(world: World) -> None:
-    await world.rolling()
-    world.shaky_board.fails["publish"] = Unavailable("gone")
-    with pytest.raises(Unavailable):
-        await world.do(Rollback())
-    world.shaky_board.fails.clear()
-
-    assert await world.engine.reconcile() == [NAME]
-    assert await world.board.split(NAME) == split_of(await world.engine.deployment(NAME)).encoded()
 
 
 async def test_a_deployment_with_a_name_that_cannot_be_is_refused_before_anything_is_loaded(world: World) -> None:

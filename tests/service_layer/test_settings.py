@@ -1,19 +1,38 @@
+import os
+import pickle
 import traceback
 from pathlib import Path
 
 import pytest
 
 from serinus.core.errors import InvalidInput
-from serinus.settings import PREFIX, ServerSettings, read_settings
+from serinus.settings import MASK, PREFIX, ServerSettings, Setting, masked, read_settings, settings_in_force
 
 SECRET = "gehEim-pw"
+KEY = "0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting comes from the environment of whoever runs the tests."""
-    for name in ServerSettings.model_fields:
-        monkeypatch.delenv(PREFIX + name.upper(), raising=False)
+    for name in os.environ:
+        if name.upper().startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+def refused(**chosen: object) -> InvalidInput:
+    """Read settings that are wrong."""
+    with pytest.raises(InvalidInput) as refusal:
+        read_settings(**chosen)
+    return refusal.value
+
+
+def problems(error: InvalidInput) -> dict[str, str]:
+    """Give what is wrong with each variable."""
+    listed = error.details["problems"]
+    assert isinstance(listed, list)
+    assert all(each["remedy"] for each in listed)
+    return {each["field"]: each["message"] for each in listed}
 
 
 def test_every_setting_has_a_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -23,6 +42,7 @@ def test_every_setting_has_a_default(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
     assert settings.database == f"sqlite:///{tmp_path}/.serinus/serinus.db"
     assert settings.artifacts == f"{tmp_path}/.serinus/artifacts"
+    assert settings.is_embedded
 
 
 @pytest.mark.parametrize("name", ServerSettings.model_fields)
@@ -37,14 +57,24 @@ def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.M
     values = {
         "home": "/srv/serinus",
         "database_url": "sqlite:////srv/state.db",
+        "redis_url": "rediss://board:6379/1",
+        "redis_prefix": "canaries:",
         "artifacts_url": "file:///srv/models",
-        "hash_key": "0123456789abcdef",
+        "s3_endpoint": "http://s3:8333",
+        "s3_region": "eu-central-1",
+        "s3_access_key_id": "reader",
+        "s3_secret_access_key": SECRET,
+        "artifact_cache_bytes": "0",
+        "hash_key": KEY,
+        "workers": "2",
         "predict_timeout": "2.5",
         "predictor_threads": "3",
         "predictor_queue": "4",
+        "canary_lease": "20",
         "check_interval": "5",
         "evidence_interval": "0.5",
         "acknowledge_timeout": "0",
+        "drain_delay": "3",
         "log_interval": "0.25",
         "log_limit": "7",
         "max_request_bytes": "2048",
@@ -70,6 +100,16 @@ def test_what_is_chosen_goes_before_the_environment(monkeypatch: pytest.MonkeyPa
     assert read_settings(home=None).home == Path("/elsewhere")
 
 
+@pytest.mark.parametrize("name", ServerSettings.model_fields)
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(PREFIX + name.upper(), "")
+
+    assert getattr(read_settings(), name) == getattr(ServerSettings.model_construct(), name)
+
+
+# -- wrong values
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -79,15 +119,33 @@ def test_what_is_chosen_goes_before_the_environment(monkeypatch: pytest.MonkeyPa
         ("PREDICT_TIMEOUT", "inf"),
         ("PREDICTOR_THREADS", "1.5"),
         ("PREDICTOR_QUEUE", "-1"),
-        ("CHECK_INTERVAL", ""),
+        ("CHECK_INTERVAL", " "),
         ("EVIDENCE_INTERVAL", "61"),
         ("ACKNOWLEDGE_TIMEOUT", "-0.1"),
         ("LOG_INTERVAL", "0.001"),
         ("LOG_LIMIT", "0"),
+        ("WORKERS", "0"),
+        ("CANARY_LEASE", "0.5"),
+        ("DRAIN_DELAY", "-1"),
+        ("ARTIFACT_CACHE_BYTES", "10G"),
         ("MAX_REQUEST_BYTES", "1k"),
         ("MAX_ARTIFACT_BYTES", "1023"),
         ("ALLOW_PICKLE", "perhaps"),
         ("LOG_FORMAT", "xml"),
+        ("REDIS_PREFIX", "two words"),
+        ("ARTIFACTS_URL", "gs://models"),
+        ("ARTIFACTS_URL", "s3:///models"),
+        ("ARTIFACTS_URL", "file://host/models"),
+        ("S3_ENDPOINT", "s3:8333"),
+        ("S3_ENDPOINT", "ftp://s3"),
+        ("S3_ENDPOINT", "http://"),
+        ("S3_ENDPOINT", "http://s3:many"),
+        ("DATABASE_URL", "mysql://db/serinus"),
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "sqlite:///a.db?mode=ro"),
+        ("REDIS_URL", "http://board"),
+        ("REDIS_URL", "valkey://board"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable_and_what_to_do(
@@ -95,33 +153,326 @@ def test_a_wrong_value_is_named_with_its_variable_and_what_to_do(
 ) -> None:
     monkeypatch.setenv(PREFIX + name, value)
 
-    with pytest.raises(InvalidInput) as refused:
-        read_settings()
+    wrong = refused()
 
-    assert refused.value.field == PREFIX + name
-    assert refused.value.message.startswith(f"{PREFIX}{name} is {value!r}: ")
-    assert refused.value.remedy
+    assert wrong.field == PREFIX + name
+    assert wrong.message.startswith(f"{PREFIX}{name} is {value!r}: ")
+    assert wrong.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "sqlite:///relative.db"),
+        ("DATABASE_URL", f"postgresql://serinus:{SECRET}@db:5432/serinus?sslmode=require"),
+        ("DATABASE_URL", "postgresql+psycopg:///serinus?host=/run/postgresql&passfile=/run/pgpass"),
+        ("DATABASE_URL", "postgres://db"),
+        ("ARTIFACTS_URL", "models/of/ours"),
+        ("ARTIFACTS_URL", "/srv/a@b"),
+        ("ARTIFACTS_URL", "s3://models"),
+        ("ARTIFACTS_URL", "s3://models/heart"),
+        ("S3_ENDPOINT", "https://[::1]:8333"),
+    ],
+)
+def test_an_address_that_can_be_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+
+    assert getattr(read_settings(), name.lower()) == value
+
+
+@pytest.mark.parametrize("url", ["redis://:pw@board:6379/0", "rediss://board", "unix:///run/redis.sock?db=1"])
+def test_an_address_of_redis_is_taken_with_a_key_for_all_gateways(url: str) -> None:
+    settings = read_settings(redis_url=url, hash_key=KEY, workers=4)
+
+    assert settings.redis_url == url
+    assert not settings.is_embedded
 
 
 def test_a_wrong_value_that_was_chosen_is_the_one_that_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERINUS_PREDICT_TIMEOUT", "3")
 
-    with pytest.raises(InvalidInput, match="is 'never'"):
-        read_settings(predict_timeout="never")
+    assert "is 'never'" in refused(predict_timeout="never").message
 
 
-def test_a_secret_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SERINUS_HASH_KEY", SECRET)
+def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in {
+        "PREDICT_TIMEOUT": "soon",
+        "WORKERS": "3",
+        "CHECK_INTERVAL": "60",
+        "DATABASE_URI": "sqlite:///a.db",
+        "HASH_KEY_FILE": str(tmp_path / "nothing"),
+        "S3_ACCESS_KEY_ID": "reader",
+    }.items():
+        monkeypatch.setenv(PREFIX + name, value)
 
-    with pytest.raises(InvalidInput, match="SERINUS_HASH_KEY: it should have 16 characters at least") as refused:
-        read_settings()
-    monkeypatch.setenv("SERINUS_HASH_KEY", SECRET * 2)
-    settings = read_settings()
+    wrong = refused()
 
-    shown = "".join(traceback.format_exception(refused.value)) + repr(refused.value.details)
-    assert SECRET not in shown
+    assert set(problems(wrong)) == {
+        "SERINUS_PREDICT_TIMEOUT",
+        "SERINUS_WORKERS",
+        "SERINUS_CANARY_LEASE",
+        "SERINUS_DATABASE_URI",
+        "SERINUS_HASH_KEY",
+        "SERINUS_S3_SECRET_ACCESS_KEY",
+    }
+    for message in problems(wrong).values():
+        assert message in wrong.message
+
+
+def test_a_clash_with_a_value_that_cannot_be_read_is_no_further_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERINUS_WORKERS", "4")
+    monkeypatch.setenv("SERINUS_REDIS_URL", "board")
+
+    assert set(problems(refused())) == {"SERINUS_REDIS_URL"}
+
+
+# -- what cannot stand together
+
+
+def test_a_lease_has_to_outlast_two_rounds_of_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERINUS_CHECK_INTERVAL", "10")
+
+    assert read_settings(canary_lease=20).canary_lease == 20
+    wrong = refused(canary_lease=19)
+    assert wrong.field == "SERINUS_CANARY_LEASE"
+    assert "19" in wrong.message
+    assert "20 at least" in wrong.remedy
+
+
+def test_several_workers_need_a_board_that_all_of_them_see() -> None:
+    wrong = refused(workers=2)
+
+    assert wrong.field == "SERINUS_WORKERS"
+    assert "SERINUS_REDIS_URL" in wrong.remedy
+
+
+def test_gateways_on_redis_need_one_key() -> None:
+    wrong = refused(redis_url="redis://board")
+
+    assert wrong.field == "SERINUS_HASH_KEY"
+    assert "SERINUS_HASH_KEY" in wrong.remedy
+
+
+def test_redis_and_sqlite_go_together_on_one_host() -> None:
+    settings = read_settings(redis_url="redis://localhost", hash_key=KEY, workers=2)
+
+    assert settings.database.startswith("sqlite:///")
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [("s3_access_key_id", "s3_secret_access_key"), ("s3_secret_access_key", "s3_access_key_id")],
+)
+def test_half_of_the_credentials_of_s3_is_refused(given: str, missing: str) -> None:
+    assert refused(**{given: "something"}).field == PREFIX + missing.upper()
+
+
+# -- variables that are no settings
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SERINUS_DATABSE_URL", "SERINUS_DATABASE_URL"),
+        ("SERINUS_HASHKEY", "SERINUS_HASH_KEY"),
+        ("SERINUS_REDIS_URL_FIEL", "SERINUS_REDIS_URL_FILE"),
+        ("serinus_home", "SERINUS_HOME"),
+        ("SERINUS_PORT", "--port"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_right_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, SECRET)
+
+    wrong = refused()
+
+    assert wrong.field == name
+    assert meant in wrong.remedy
+    assert SECRET not in str(wrong)
+
+
+def test_a_variable_like_no_setting_is_refused_with_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERINUS_XYZZY", "1")
+
+    assert "canary config" in refused().remedy
+
+
+def test_variables_of_clients_and_empty_ones_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERINUS_URL", "http://127.0.0.1:8000")
+    monkeypatch.setenv("SERINUS_HOMME", "")
+
+    read_settings()
+
+
+def test_what_kubernetes_says_of_a_service_called_serinus_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "SERINUS_SERVICE_HOST": "10.0.0.1",
+        "SERINUS_SERVICE_PORT": "8000",
+        "SERINUS_SERVICE_PORT_HTTP": "8000",
+        "SERINUS_PORT": "tcp://10.0.0.1:8000",
+        "SERINUS_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "SERINUS_PORT_8000_TCP_ADDR": "10.0.0.1",
+        "SERINUS_REDIS_SERVICE_HOST": "10.0.0.2",
+        "SERINUS_REDIS_PORT": "tcp://10.0.0.2:6379",
+        "SERINUS_REDIS_PORT_6379_TCP_PROTO": "tcp",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    read_settings()
+
+
+# -- files
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("database_url", f"postgresql://serinus:{SECRET}@db/serinus"),
+        ("hash_key", KEY),
+    ],
+)
+def test_a_secret_can_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str) -> None:
+    (tmp_path / "secret").write_text(f"{value}\n")
+    monkeypatch.setenv(f"{PREFIX}{name.upper()}_FILE", str(tmp_path / "secret"))
+
+    read = getattr(read_settings(), name)
+
+    assert (read.get_secret_value() if name == "hash_key" else read) == value
+
+
+def test_what_is_chosen_goes_before_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SERINUS_DATABASE_URL_FILE", str(tmp_path / "nothing"))
+
+    assert read_settings(database_url="sqlite:///a.db").database == "sqlite:///a.db"
+
+
+def test_a_variable_and_a_file_for_it_are_one_too_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(KEY)
+    monkeypatch.setenv("SERINUS_HASH_KEY_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("SERINUS_HASH_KEY", KEY[::-1])
+
+    wrong = refused()
+
+    assert wrong.field == "SERINUS_HASH_KEY"
+    assert "SERINUS_HASH_KEY_FILE" in wrong.message
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff\xfe", b"x" * 70_000], ids=lambda c: str(c)[:12])
+def test_a_file_that_holds_no_secret_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv("SERINUS_S3_SECRET_ACCESS_KEY_FILE", str(path))
+
+    message = problems(refused())["SERINUS_S3_SECRET_ACCESS_KEY"]
+
+    assert str(path) in message
+
+
+def test_only_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SERINUS_WORKERS_FILE", str(tmp_path))
+
+    assert refused().field == "SERINUS_WORKERS_FILE"
+
+
+# -- secrets
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HASH_KEY", SECRET),
+        ("DATABASE_URL", f"mysql://serinus:{SECRET}@db/serinus"),
+        ("DATABASE_URL", f"postgresql//serinus:{SECRET}@db/serinus"),
+        ("DATABASE_URL", f"mysql://serinus:a@{SECRET}/b?c@db/serinus"),
+        ("DATABASE_URL", f"postgresql://serinus@db/serinus?password={SECRET}"),
+        ("REDIS_URL", f"valkey://:{SECRET}@board"),
+        ("REDIS_URL", f"http://board?password={SECRET}"),
+        ("REDIS_URL", SECRET),
+        ("ARTIFACTS_URL", f"s3://key:{SECRET}@bucket"),
+        ("S3_ENDPOINT", f"http://key:{SECRET}@s3:8333"),
+        ("S3_SECRET_ACCESS_KEY", SECRET),
+    ],
+)
+def test_a_secret_is_in_no_refusal(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+
+    wrong = refused()
+
+    assert SECRET not in "".join(traceback.format_exception(wrong)) + repr(wrong.details)
+
+
+def test_a_secret_is_shown_nowhere() -> None:
+    settings = read_settings(
+        hash_key=SECRET * 2,
+        database_url=f"postgresql://serinus:{SECRET}@db/serinus",
+        redis_url=f"redis://:{SECRET}@board",
+        s3_access_key_id="reader",
+        s3_secret_access_key=SECRET,
+    )
+
     assert SECRET not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+    assert SECRET not in repr(settings_in_force(settings))
     assert settings.hash_key.get_secret_value() == SECRET * 2
+
+
+def test_settings_reach_another_process_whole() -> None:
+    settings = read_settings(hash_key=KEY, database_url=f"postgresql://serinus:{SECRET}@db/serinus")
+
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("", ""),
+        ("postgresql://serinus:pw@db:5432/x", f"postgresql://serinus:{MASK}@db:5432/x"),
+        ("postgresql://serinus@db/x", "postgresql://serinus@db/x"),
+        ("postgresql://u:p@s/w@db/x?sslmode=require", f"postgresql://u:{MASK}@db/x?sslmode=require"),
+        ("redis://:pw@board:6379/0", f"redis://:{MASK}@board:6379/0"),
+        ("redis://pw@board", f"redis://{MASK}@board"),
+        ("unix:///run/redis.sock?db=1&password=pw", f"unix:///run/redis.sock?db=1&password={MASK}"),
+        ("sqlite:////srv/a@b.db", "sqlite:////srv/a@b.db"),
+        ("no url at all", MASK),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert masked(url) == shown
+
+
+# -- what is in force
+
+
+def in_force(**chosen: object) -> dict[str, Setting]:
+    return {each.name: each for each in settings_in_force(read_settings(**chosen), **chosen)}
+
+
+def test_every_setting_in_force_is_told_with_where_it_comes_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text(KEY)
+    monkeypatch.setenv("SERINUS_HASH_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("SERINUS_PREDICT_TIMEOUT", "2.5")
+    monkeypatch.setenv("SERINUS_HOME", "/elsewhere")
+
+    listed = in_force(home=tmp_path, workers=None)
+
+    assert set(listed) == {PREFIX + name.upper() for name in ServerSettings.model_fields}
+    told = {name: (each.value, each.source, each.place) for name, each in listed.items()}
+    assert told["SERINUS_HASH_KEY"] == (MASK, "file", str(tmp_path / "key"))
+    assert told["SERINUS_PREDICT_TIMEOUT"] == (2.5, "environment", "SERINUS_PREDICT_TIMEOUT")
+    assert told["SERINUS_HOME"] == (str(tmp_path), "option", "--home")
+    assert told["SERINUS_DATABASE_URL"] == (f"sqlite:///{tmp_path}/serinus.db", "default", "")
+    assert told["SERINUS_REDIS_URL"] == (None, "default", "")
+
+
+def test_an_option_goes_before_a_file_in_what_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SERINUS_DATABASE_URL_FILE", str(tmp_path / "nothing"))
+
+    assert in_force(database_url="sqlite:///a.db")["SERINUS_DATABASE_URL"].source == "option"
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.service_layer.doubles import NOW
 
 from serinus.core.evidence import Counts, Evidence, Key, bucket_of
 from serinus.core.routing import Role
-from serinus.telemetry import Readings, ServedArm, Telemetry
+from serinus.telemetry import CheckerReading, Readings, ServedArm, Telemetry
 
-LABELS = ("deployment", "model_version", "model_role", "status", "le")
+LABELS = ("deployment", "model_version", "model_role", "status", "le", "dependency")
 ODD = 'a"b\\c\nd é'
 
 
@@ -20,6 +23,10 @@ def readings(evidence: Evidence | None = None, **more: Any) -> Readings:
         "log_pending": 0,
         "log_written": 0,
         "log_dropped": 0,
+        "leased": True,
+        "rollouts": {},
+        "dependencies": {},
+        "checker": None,
     }
     return Readings(evidence=evidence or {}, **{**nothing, **more})
 
@@ -120,6 +127,45 @@ def test_further_counts_are_shown() -> None:
     }
 
     assert list(found.values()) == [{("fraud",): 3}, {("fraud",): 4}, {(): 5}, {(): 6}, {(): 7}]
+
+
+@pytest.mark.parametrize("leased", [True, False])
+def test_whether_canaries_may_have_traffic_is_shown(*, leased: bool) -> None:
+    assert samples(readings(leased=leased), "serinus_canary_leased") == {(): leased}
+
+
+def test_a_rollout_under_way_is_shown_with_the_time_of_its_last_change() -> None:
+    shown = readings(rollouts={"fraud": NOW, "spam": None})
+
+    assert samples(shown, "serinus_rollout_active") == {("fraud",): 1, ("spam",): 0}
+    assert samples(shown, "serinus_rollout_changed_timestamp_seconds") == {("fraud",): NOW.timestamp()}
+
+
+def test_whether_what_is_needed_answers_is_shown_by_its_name() -> None:
+    shown = readings(dependencies={"store": True, "board": False})
+
+    assert samples(shown, "serinus_dependency_up") == {("store",): 1, ("board",): 0}
+
+
+def test_a_checker_is_shown_with_its_rounds_and_failures() -> None:
+    shown = readings(checker=CheckerReading(leads=True, ticked_at=NOW + timedelta(milliseconds=250), failures=3))
+
+    assert samples(shown, "serinus_checker_leading") == {(): 1}
+    assert samples(shown, "serinus_checker_round_timestamp_seconds") == {(): NOW.timestamp() + 0.25}
+    assert samples(shown, "serinus_checker_failures_total") == {(): 3}
+
+
+def test_a_checker_that_stands_by_and_has_not_made_a_round_is_shown_too() -> None:
+    shown = readings(checker=CheckerReading(leads=False, ticked_at=None, failures=0))
+
+    assert samples(shown, "serinus_checker_leading") == {(): 0}
+    assert samples(shown, "serinus_checker_round_timestamp_seconds") == {(): 0}
+
+
+def test_a_process_that_checks_nothing_shows_no_checker() -> None:
+    text = Telemetry(readings).exposition().decode()
+
+    assert "serinus_checker" not in text
 
 
 def test_odd_characters_in_a_label_are_escaped() -> None:

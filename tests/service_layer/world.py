@@ -12,13 +12,13 @@ from serinus.artifacts import ObjectArtifacts, open_artifacts
 from serinus.boards.memory import MemoryBoard
 from serinus.checker import HealthChecker
 from serinus.core.commands import Command, Create, StartCanary
-from serinus.core.deployment import Deployment
-from serinus.core.events import EventKind
+from serinus.core.deployment import Deployment, Rollout
+from serinus.core.events import Event, EventKind
 from serinus.core.evidence import Counts, Evidence, Key, bucket_of
 from serinus.core.names import VersionRef
 from serinus.core.policy import Settings
 from serinus.core.records import EvidenceReport, VersionDraft
-from serinus.core.routing import Role
+from serinus.core.routing import Cut, Role, Split
 from serinus.core.signature import Scalar, Signature
 from serinus.engine import DeploymentEngine, Done
 from serinus.gateway import Gateway, Prediction
@@ -50,22 +50,25 @@ def both(baseline: Counts, canary: Counts, rollout: str = f"{NAME}:1") -> dict[K
 
 @dataclass
 class World:
-    """One server process; ``restarted`` gives the next one on the same database."""
+    """One server process; ``restarted`` gives the next one on the same database, ``beside`` one on its board too."""
 
     folder: Path
     real_store: SqlStore
     clock: Clock
     artifacts: ObjectArtifacts
     store: Unreliable = field(init=False)
-    board: MemoryBoard = field(init=False)
     shaky_board: Unreliable = field(init=False)
     models: Puppets = field(default_factory=Puppets)
     troubles: list[str] = field(default_factory=list)
     point: float = 0.999
-    boot: str = "boot-1"
+    number: int = 1
+    shared_board: MemoryBoard | None = None
+    others: "list[World]" = field(default_factory=list)
+    """The processes that were made of this one, or of the one it was made of; the first ends them all."""
 
     def __post_init__(self) -> None:
-        self.board = MemoryBoard(self.clock.monotonic)
+        self.boot, gateway = f"boot-{self.number}", f"gateway-{self.number}"
+        self.board = self.shared_board or MemoryBoard(self.clock.monotonic)
         self.store, self.shaky_board = Unreliable(self.real_store), Unreliable(self.board)
         store, board = cast("Store", self.store), cast("Board", self.shaky_board)
         tell = self.troubles.append
@@ -76,7 +79,7 @@ class World:
         )
         numbers = itertools.count(1)
         self.gateway = Gateway(
-            "gateway-1",
+            gateway,
             self.boot,
             store=store,
             board=board,
@@ -119,14 +122,34 @@ class World:
         return self.leadership.term
 
     async def closed(self) -> None:
-        await self.gateway.stop()
-        await self.loaded.close()
+        for process in (self, *self.others):
+            process.store.mended()
+            process.shaky_board.mended()
+            await process.gateway.stop()
+            await process.loaded.close()
         await self.real_store.close()
 
     def restarted(self) -> "World":
         """Give a process that knows only what is on record."""
-        number = int(self.boot.removeprefix("boot-")) + 1
-        return World(self.folder, self.real_store, self.clock, self.artifacts, boot=f"boot-{number}")
+        return self._another(None)
+
+    def beside(self) -> "World":
+        """Give a process on the same database and the same board."""
+        return self._another(self.board)
+
+    def _another(self, board: MemoryBoard | None) -> "World":
+        number = len(self.others) + 2
+        another = World(
+            self.folder,
+            self.real_store,
+            self.clock,
+            self.artifacts,
+            number=number,
+            shared_board=board,
+            others=self.others,
+        )
+        self.others.append(another)
+        return another
 
     # ------------------------------------------------------------------------------------- steering
 
@@ -180,6 +203,28 @@ class World:
 
     async def kinds(self, name: str = NAME) -> list[EventKind]:
         return [entry.event.kind for entry in await self.real_store.events(name)]
+
+    async def since_start(self, name: str = NAME) -> list[Event]:
+        """Give the events after the first two: of the deployment and of its first canary."""
+        return [entry.event for entry in await self.real_store.events(name)][2:]
+
+    async def rollout(self, name: str = NAME) -> Rollout:
+        """Give the last rollout, as it is on record."""
+        state = await self.real_store.deployment(name)
+        assert state is not None
+        assert state.rollout is not None
+        return state.rollout
+
+    async def share(self, name: str = NAME) -> float:
+        """Give the canary's share on the board, in percent."""
+        split = Split.decoded(await self.board.split(name))
+        assert split is not None
+        return split.share
+
+    async def cut(self, name: str = NAME) -> Cut | None:
+        """Give the cut on the board."""
+        split = Split.decoded(await self.board.split(name))
+        return split.cut if split else None
 
     def counted(self, role: Role, rollout: str = f"{NAME}:1", split_version: int = 1) -> Counts:
         ref = V2 if role is Role.CANARY else V1

@@ -1,28 +1,72 @@
-"""Each test of the contract runs on every database that Serinus can use: add the next one to ``database_url``."""
+"""Each test of the contract runs on every database that Serinus can use: add the next one to ``kind``."""
 
-import os
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
+from tests.services import PostgreSQL, provided
 
+from serinus.stores.postgresql import upgrade_as_owner
 from serinus.stores.sql import SqlStore, open_store
+from serinus.stores.sqlite import make_ready
+from serinus.stores.urls import postgresql_url as parsed
 
 RunSql = Callable[[str], Awaitable[Sequence[Sequence[Any]]]]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "postgresql":
-        name = "t" + uuid.uuid4().hex
-        with psycopg.connect("postgresql://postgres@127.0.0.1:24817/postgres", autocommit=True) as c:
-            c.execute(f"CREATE DATABASE {name}")
-        return f"postgresql://postgres@127.0.0.1:24817/{name}"
-    return f"sqlite:///{tmp_path}/state/serinus.db"
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file to copy: making one takes longer."""
+    file = tmp_path_factory.mktemp("migrated") / "serinus.db"
+    make_ready(file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgresql: PostgreSQL) -> str:
+    """The name of a database to clone."""
+    name = postgresql.create_database()
+    upgrade_as_owner(parsed(postgresql.url(name)))
+    return name
+
+
+@pytest.fixture
+def new_database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that Serinus has never opened."""
+    if kind == "sqlite":
+        return f"sqlite:///{tmp_path}/state/serinus.db"
+    return str(request.getfixturevalue("postgresql_url"))
+
+
+@pytest.fixture
+def postgresql_clone(postgresql: PostgreSQL, migrated_template: str) -> Iterator[str]:
+    name = postgresql.create_database(migrated_template)
+    yield postgresql.url(name)
+    postgresql.drop_database(name)
+
+
+@pytest.fixture
+def database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with nothing in it but the schema."""
+    if kind == "sqlite":
+        (tmp_path / "state").mkdir()
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "state/serinus.db")
+        return f"sqlite:///{tmp_path}/state/serinus.db"
+    return str(request.getfixturevalue("postgresql_clone"))
+
+
+@pytest.fixture(scope="module")
+def own_postgresql() -> Iterator[PostgreSQL]:
+    """A server that a test may stop, if it starts it again."""
+    with provided(PostgreSQL(password="s3cret")) as server:
+        yield server
 
 
 @pytest.fixture

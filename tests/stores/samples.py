@@ -11,7 +11,7 @@ from serinus.core.judge import judge
 from serinus.core.lifecycle import apply
 from serinus.core.names import VersionRef
 from serinus.core.policy import Settings, ThresholdPolicy
-from serinus.core.records import HealthSnapshot, Lineage, PredictionRecord, VersionDraft
+from serinus.core.records import EvidenceReport, HealthSnapshot, Lineage, Once, PredictionRecord, VersionDraft
 from serinus.core.routing import Role
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
 from serinus.ports import Store
@@ -114,4 +114,14 @@ def prediction(number: int, deployment: str = "fraud", when: datetime | None = N
         error_kind="timeout",
         forced=True,
         entity_hmac="cd" * 32,
+    )
+
+
+ONCE = Once("key-1", "what was asked")
+
+
+def report(boot: str, requests: int, *, gateway: str = "host:1", rollout: str = "fraud:1") -> EvidenceReport:
+    """Give what a gateway process counted of a rollout."""
+    return EvidenceReport(
+        gateway, boot, {Key(rollout, "heart@2", 1, Role.CANARY): Counts(requests, latency_sum_ms=0.5)}
     )

@@ -18,6 +18,7 @@ from tests.stores.samples import (
     do,
     draft,
     prediction,
+    report,
     saved,
     saved_canary,
     snapshot,
@@ -131,6 +132,29 @@ async def test_deployments_are_listed_by_name(store: SqlStore) -> None:
 async def test_a_deployment_that_is_not_there_is_none(store: SqlStore) -> None:
     assert await store.deployment("fraud") is None
     assert await store.deployments() == []
+
+
+@pytest.mark.parametrize("damage", ["state = '{}'", "state = 'garbage'", "generation = 9"])
+async def test_a_deployment_that_cannot_be_read_does_not_hide_the_others(
+    store: SqlStore, run_sql: RunSql, damage: str
+) -> None:
+    spam = await saved(store, "spam")
+    await saved(store, "fraud")
+    await run_sql(f"UPDATE deployments SET {damage} WHERE name = 'fraud'")
+
+    assert await store.deployments() == [spam]
+    assert list(store.unreadable()) == ["fraud"]
+    assert "row 'fraud' of table 'deployments' cannot be read" in store.unreadable()["fraud"]
+
+
+async def test_a_deployment_that_can_be_read_again_is_no_longer_unreadable(store: SqlStore, run_sql: RunSql) -> None:
+    fraud = await saved(store, "fraud")
+    await run_sql("UPDATE deployments SET generation = 9")
+    await store.deployments()
+    await run_sql("UPDATE deployments SET generation = 1")
+
+    assert await store.deployments() == [fraud]
+    assert store.unreadable() == {}
 
 
 async def test_saving_gives_the_events_with_their_numbers(store: SqlStore) -> None:
@@ -286,6 +310,21 @@ async def test_events_are_paged_back_from_the_newest(store: SqlStore) -> None:
     assert await store.events("fraud", newest_first=True, after=third[-1].id) == []
 
 
+async def test_a_reader_who_pages_while_others_write_misses_no_event(store: SqlStore, database_url: str) -> None:
+    others = [await open_store(database_url) for _ in range(3)]
+    writes = asyncio.gather(*(other.record([check_event()] * 2) for other in others for _ in range(15)))
+    seen: list[int] = []
+    while not writes.done() or len(seen) < 90:
+        page = await store.events("fraud", after=seen[-1] if seen else 0, limit=7)
+        seen += [entry.id for entry in page]
+        if not page and writes.done():
+            break
+    for other in others:
+        await other.close()
+
+    assert seen == sorted(entry.id for part in await writes for entry in part)
+
+
 async def test_events_are_those_of_one_deployment(store: SqlStore) -> None:
     await store.record([check_event("fraud"), check_event("spam"), check_event("fraud")])
 
@@ -389,6 +428,52 @@ async def test_the_last_health_check_is_the_newest_of_all_rollouts(store: SqlSto
 
     assert await store.last_snapshot("fraud") == snapshot("fraud:2", at(30))
     assert await store.last_snapshot("ham") is None
+
+
+# ------------------------------------------------------------------------------------------- reports
+
+
+async def test_the_reports_of_a_health_check_are_kept(store: SqlStore) -> None:
+    reports = [report("boot-a", 5), report("boot-b", 7, gateway="host:2")]
+
+    await store.save_snapshot(snapshot(), reports=reports)
+
+    assert await store.kept_reports("fraud:1") == reports
+
+
+async def test_a_newer_report_of_a_process_takes_the_place_of_the_one_before(store: SqlStore) -> None:
+    await store.save_snapshot(snapshot(), reports=[report("boot-a", 5), report("boot-b", 7)])
+
+    await store.save_snapshot(snapshot(when=at(30)), reports=[report("boot-a", 6)])
+
+    assert await store.kept_reports("fraud:1") == [report("boot-a", 6), report("boot-b", 7)]
+
+
+async def test_a_report_that_is_older_than_the_one_kept_is_passed_over(store: SqlStore) -> None:
+    await store.save_snapshot(snapshot(), reports=[report("boot-a", 5)])
+
+    await store.save_snapshot(snapshot(when=at(30)), reports=[report("boot-a", 4)])
+
+    assert await store.kept_reports("fraud:1") == [report("boot-a", 5)]
+
+
+async def test_a_kept_report_that_cannot_be_read_is_replaced(store: SqlStore, run_sql: RunSql) -> None:
+    await store.save_snapshot(snapshot(), reports=[report("boot-a", 5)])
+    await run_sql("UPDATE boot_evidence SET evidence = 'garbage'")
+
+    await store.save_snapshot(snapshot(when=at(30)), reports=[report("boot-a", 6)])
+
+    assert await store.kept_reports("fraud:1") == [report("boot-a", 6)]
+
+
+async def test_reports_are_kept_for_each_rollout(store: SqlStore) -> None:
+    second = report("boot-a", 9, rollout="fraud:2")
+    await store.save_snapshot(snapshot(), reports=[report("boot-a", 5)])
+    await store.save_snapshot(snapshot("fraud:2", at(30)), reports=[second])
+
+    assert await store.kept_reports("fraud:1") == [report("boot-a", 5)]
+    assert await store.kept_reports("fraud:2") == [second]
+    assert await store.kept_reports("fraud:3") == []
 
 
 # --------------------------------------------------------------------------------------- predictions

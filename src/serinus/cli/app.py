@@ -9,7 +9,9 @@ from typer.core import TyperGroup
 
 from serinus import __version__
 from serinus.cli import look, setup, steer
+from serinus.cli.config import config
 from serinus.cli.demo import demo
+from serinus.cli.doctor import doctor
 from serinus.cli.exits import ExitCode, exit_code_of
 from serinus.cli.messages import explain
 from serinus.cli.predict import predict
@@ -41,7 +43,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         setup.configure,
     ),
     "Look": (look.status, look.health, look.metrics, look.history, look.models),
-    "Use": (predict, serve, check, demo, version),
+    "Use": (predict, serve, check, config, doctor, demo, version),
 }
 
 

@@ -20,6 +20,9 @@ Document = dict[str, Any]
 """An answer of the API, as it came: JSON values by name."""
 
 
+PREDICTIONS = "/predict/"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request: ``path`` is below the base URL and quoted; ``json`` or ``content`` is the body."""
@@ -34,6 +37,11 @@ class Call:
     def changes_something(self) -> bool:
         """Whether the server may have done something although its answer was lost."""
         return self.method != "GET"
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether it is a command, which happens once however often it is sent under one key."""
+        return self.method in {"POST", "PATCH"} and not self.path.startswith(PREDICTIONS)
 
 
 class About(TypedDict, total=False):
@@ -182,7 +190,7 @@ def predict(name: str, features: Mapping[str, object], entity_id: str | None = N
             remedy="Give the features by name: {name: value, ...}.",
         )
     body = _given(entity_id=entity_id, features=json_values(features, "features", missing=True))
-    return Call("POST", f"/predict/{_part(name)}", json=body)
+    return Call("POST", f"{PREDICTIONS}{_part(name)}", json=body)
 
 
 def _part(name: str) -> str:

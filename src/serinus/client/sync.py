@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx2
 
@@ -20,6 +21,7 @@ from serinus.core.records import Package
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 ACTOR_HEADER = "X-Serinus-Actor"
+KEY_HEADER = "Idempotency-Key"
 ACTOR_LENGTH = 100
 CONNECT_TIMEOUT_S = 5.0
 
@@ -60,12 +62,20 @@ class Client:
         """Give back the connections."""
         self._http.close()
 
-    def send(self, call: Call) -> Document:
-        """Send one call and read its answer."""
+    def send(self, call: Call, *, key: str | None = None) -> Document:
+        """Send one call and read its answer.
+
+        A command is sent under ``key``, by default one of its own: the server carries out a command once, however often
+        it comes under the same key. So where the connection breaks before the answer is there, it is sent again.
+        """
+        headers = {KEY_HEADER: key or uuid4().hex} if call.takes_key else {}
         try:
-            answer = self._http.request(
-                call.method, call.path, params=list(call.params), json=call.json, content=call.content
-            )
+            try:
+                answer = self._request(call, headers)
+            except (httpx2.NetworkError, httpx2.RemoteProtocolError) as broken:
+                if isinstance(broken, httpx2.ConnectError) or not (headers or call.method == "GET"):
+                    raise
+                answer = self._request(call, headers)
         except (TypeError, ValueError) as error:
             raise InvalidInput(
                 f"What was given cannot be sent as JSON: {error}.",
@@ -85,6 +95,11 @@ class Client:
             ) from error
         content_type = answer.headers.get("content-type", "")
         return read_answer(call, self.base_url, answer.status_code, content_type, answer.content)
+
+    def _request(self, call: Call, headers: Mapping[str, str]) -> httpx2.Response:
+        return self._http.request(
+            call.method, call.path, params=list(call.params), json=call.json, content=call.content, headers=headers
+        )
 
     def _too_late(self, call: Call, error: httpx2.TimeoutException) -> str:
         if isinstance(error, httpx2.ConnectTimeout):

@@ -10,7 +10,7 @@ DATABASES = frozenset({"sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+p
 BOARDS = frozenset({"redis", "rediss", "unix"})
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*\Z")
-_SECRET_IN_QUERY = re.compile(r"[?&][^=&]*pass[^=&]*=", re.IGNORECASE)
+_SECRET_IN_QUERY = re.compile(r"[?&][^=&]*pass(?!file)[^=&]*=", re.IGNORECASE)
 _BUCKET = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]+(/|\Z)")
 _HARMLESS = frozenset(
     {"db", "protocol", "ssl_cert_reqs", "sslmode", "sslrootcert", "host", "port", "connect_timeout", "application_name"}
@@ -32,7 +32,7 @@ def checked_database(url: str) -> str:
     scheme = scheme_of(url)
     if scheme not in DATABASES:
         raise Wrong(
-            f"Serinus cannot use {f'a {scheme}:// database' if scheme else 'what is no URL'}",
+            f"Serinus cannot use a {scheme}:// database" if scheme else "it is no URL",
             "Write sqlite:////absolute/path.db or postgresql://USER:PASSWORD@HOST:PORT/NAME, or leave it unset for "
             "SQLite in the home.",
         )
@@ -63,7 +63,7 @@ def checked_redis(url: str) -> str:
             f"Write {'rediss' if scheme == 'valkeys' else 'redis'}://, for it speaks the same protocol.",
         )
     raise Wrong(
-        f"Serinus cannot use {f'{scheme}://' if scheme else 'what is no URL'} as its board",
+        f"Serinus cannot use {scheme}:// as its board" if scheme else "it is no URL",
         "Write redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, or unix://PATH?db=NUMBER; leave it unset for "
         "a server of one process.",
     )
@@ -71,8 +71,7 @@ def checked_redis(url: str) -> str:
 
 def checked_artifacts(place: str) -> str:
     """Give the place of model files back; Wrong if it is neither a folder nor S3."""
-    remedy = "Give a folder, as a path or a file:///absolute/path URL, or s3://BUCKET/PREFIX, with the keys of S3 in "
-    remedy += "settings of their own."
+    remedy = "Give a folder, as a path or a file:///absolute/path URL, or s3://BUCKET/PREFIX; keys have own settings."
     scheme = scheme_of(place)
     if scheme == "s3":
         if not _BUCKET.match(place) or "@" in place or "?" in place:

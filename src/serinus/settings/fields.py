@@ -92,6 +92,12 @@ class ServerSettings(BaseSettings):
     acknowledge_timeout: float = Field(
         2.0, ge=0, le=60, description="Seconds a command waits for gateways to take over its split"
     )
+    load_timeout: float = Field(
+        30.0,
+        ge=0,
+        le=600,
+        description="Seconds a command waits for gateways that have to load a model before they take over its split",
+    )
     drain_delay: float = Field(
         0.0,
         ge=0,
@@ -221,7 +227,7 @@ def _clashes(settings: ServerSettings) -> Iterator[Clash]:
             frozenset({"hash_key", "redis_url"}),
             "SERINUS_REDIS_URL is set, and SERINUS_HASH_KEY is not: each gateway would make a key of its own, route "
             "entities its own way, and write hashes into the log that match no other gateway's.",
-            "Make a key with `openssl rand -hex 32`, and set SERINUS_HASH_KEY or SERINUS_HASH_KEY_FILE on every gateway.",
+            "Make a key with `openssl rand -hex 32`, and give it to every gateway in SERINUS_HASH_KEY or a file.",
         )
     if bool(settings.s3_access_key_id) != bool(settings.s3_secret_access_key.get_secret_value()):
         given, missing = "SERINUS_S3_ACCESS_KEY_ID", "SERINUS_S3_SECRET_ACCESS_KEY"

@@ -97,11 +97,7 @@ def _refusal(problems: list[Problem]) -> InvalidInput:
         (problem,) = problems
         return InvalidInput(problem.message, field=problem.field, remedy=problem.remedy, problems=each)
     listed = "\n".join(f"- {problem.message} {problem.remedy}" for problem in problems)
-    return InvalidInput(
-        f"{len(problems)} settings are wrong.\n{listed}",
-        field=", ".join(dict.fromkeys(problem.field for problem in problems)),
-        problems=each,
-    )
+    return InvalidInput(f"{len(problems)} settings are wrong.\n{listed}", problems=each)
 
 
 def _problems(wrong: ValidationError | None) -> Iterator[tuple[set[str], Problem]]:
@@ -148,11 +144,12 @@ def _strangers(environment: Mapping[str, str]) -> Iterator[Problem]:
     for name, value in sorted(environment.items()):
         if not value or not name.upper().startswith(PREFIX) or name in known or _is_of_neighbours(name, value):
             continue
-        nearest = get_close_matches(name.upper(), sorted(known), n=1)
+        bare = name.upper().removeprefix(PREFIX)
+        nearest = get_close_matches(bare, sorted(right.removeprefix(PREFIX) for right in known), n=1)
         if name in _OF_SERVE:
             remedy = f"Unset it; `canary serve {_OF_SERVE[name]}` takes that."
         elif nearest:
-            remedy = f"Did you mean {nearest[0]}? Else unset it."
+            remedy = f"Did you mean {PREFIX}{nearest[0]}? Else unset it."
         else:
             remedy = "Unset it; `canary config` lists all settings."
         yield Problem(name, f"{name} is set, and there is no such setting.", remedy)

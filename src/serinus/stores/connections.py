@@ -61,7 +61,7 @@ def pooled_engine(url: URL, isolation: str, *, read_only: bool = False) -> Async
         url,
         connect_args=_connect_args(url, QUICK),
         isolation_level=isolation,
-        execution_options={"postgresql_readonly": read_only},
+        execution_options={"postgresql_readonly": True} if read_only else {},
         use_native_hstore=False,
         pool_size=POOL_SIZE,
         max_overflow=0,

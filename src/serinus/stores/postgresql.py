@@ -40,7 +40,10 @@ _BINARY = {UtcDateTime: "timestamptz", Integer: "int4", Double: "float8", Boolea
 _TYPES = [_BINARY[type(column.type)] for column in predictions.c]
 
 _NOT_ALLOWED = "42501"
-_READ_ONLY = "25006"
+_NOT_AS_MADE = frozenset({"42P01", "42P07", "42703", "42710", "42883"})
+"""A table, column or function that is missing, or there before its time."""
+_OUTAGES = frozenset({"25006", "25P03"})
+"""Read-only, as a standby is; and hung up on for having fallen asleep. The driver has no class for these."""
 _OVER_A_LIMIT = "54"
 """A value too long for an index, and the like: no outage."""
 
@@ -77,14 +80,22 @@ def refusal(url: URL, error: Exception) -> SerinusError | None:
             remedy="Open the database once with its owner's URL, which upgrades it, and grant this role anew what "
             "it needs.",
         )
+    if state in _NOT_AS_MADE:
+        return PlatformError(
+            f"The database {named(url)} is not as Serinus makes it: {said}.",
+            remedy="Give Serinus a database of its own; nothing was changed in this one.",
+        )
     if isinstance(cause, psycopg.ProgrammingError) and not state:
         return InvalidInput(
             f"The options of the database URL {named(url)} cannot be used: {said}.",
             field="database_url",
             remedy="Write options that libpq knows, as in postgresql://user:password@host:port/name?sslmode=require.",
         )
-    outage = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) or state == _READ_ONLY
-    return _unavailable(url, said) if outage and not state.startswith(_OVER_A_LIMIT) else None
+    if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        outage = not state.startswith(_OVER_A_LIMIT)
+    else:
+        outage = state in _OUTAGES
+    return _unavailable(url, said) if outage else None
 
 
 def upgrade_as_owner(url: URL) -> None:

@@ -20,6 +20,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 from uuid import uuid4
 
 from serinus.boards.changes import cut_off, deposed, published
@@ -94,6 +95,7 @@ class RedisBoard:
         self._awaiting_state: dict[asyncio.Future[None], float] = {}
         self._complaints: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
         self._lost = False
         self._pause = FIRST_RETRY_S
 
@@ -233,6 +235,7 @@ class RedisBoard:
 
     async def close(self) -> None:
         """Take out the gateways that are still there, and end all connections."""
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -243,16 +246,22 @@ class RedisBoard:
 
     async def _keep_following(self) -> None:
         while True:
-            try:
-                await self._follow()
-            except ExceptionGroup as failures:
-                self._lose(failures.exceptions[0])
-            except Exception as failure:  # noqa: BLE001 - whatever it is, Redis is followed again
-                self._lose(failure)
+            failure = await self._follow_until_failure()
+            if self._closing:  # in Python 3.11 a task group that fails while it is cancelled forgets the latter
+                return
+            self._lose(failure)
             await asyncio.sleep(self._pause)
             self._pause = min(2 * self._pause, LAST_RETRY_S)
 
-    async def _follow(self) -> None:
+    async def _follow_until_failure(self) -> Exception:
+        try:
+            await self._follow()
+        except ExceptionGroup as failures:
+            return failures.exceptions[0]
+        except Exception as failure:  # noqa: BLE001 - whatever it is, Redis is followed again
+            return failure
+
+    async def _follow(self) -> NoReturn:
         """Hear of everything there is, then of every change, until the connection fails."""
         self._mirror.digest = ""
         self._gateways.remember()
@@ -280,7 +289,7 @@ class RedisBoard:
         arguments = [self._key("gateway", ""), self._channel, _ms(LIVE_S), _ms(KEEP_S), own, asked, known]
         await self._connection.run(scripts.BEAT, keys, arguments + acknowledged)
 
-    async def _keep_hearing(self, next_message: NextMessage) -> None:
+    async def _keep_hearing(self, next_message: NextMessage) -> NoReturn:
         while True:
             message = await next_message(SILENT_S)
             try:
