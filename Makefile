@@ -88,6 +88,8 @@ lock: $(DEV) ## Write the lock files anew from pyproject.toml
 	$(UV_COMPILE) --all-extras --group dev --output-file requirements/dev.lock $(ARGS)
 	$(UV_COMPILE) --extra demo --extra onnx --group build --constraint requirements/dev.lock \
 		--output-file requirements/run.lock $(ARGS)
+	$(UV_COMPILE) --extra sklearn --extra onnx --extra postgres --extra redis --extra s3 --group build \
+		--constraint requirements/dev.lock --output-file requirements/production.lock $(ARGS)
 
 clean: ## Remove the environment, the caches and what was built
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

@@ -6,13 +6,14 @@ Any number may run; the one that leads checks, and what it writes carries its te
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from serinus.core.commands import Promote, Rollback
 from serinus.core.decide import ACTOR, Decision, decide
 from serinus.core.deployment import Deployment, Rollout
-from serinus.core.errors import Conflict, Deposed, Unavailable
+from serinus.core.errors import Conflict, Deposed, PlatformError, Unavailable
 from serinus.core.events import Event, EventKind
 from serinus.core.evidence import Evidence, arm, merged, since
 from serinus.core.judge import Health, Recommendation, Verdict, judge
@@ -56,11 +57,19 @@ class Watch:
     health: Health | None = None
     withheld: str = ""
 
-    def thin_out(self) -> None:
-        """Drop every second of the older past checks when there are too many."""
+    def remember(self, at: datetime, evidence: Evidence, begin: datetime) -> None:
+        """Add a check; of those before ``begin`` only the last is kept, of too many every second of the older ones."""
+        self.past.append((at, evidence))
+        while len(self.past) > 1 and self.past[1][0] <= begin:
+            self.past.popleft()
         if len(self.past) > KEPT_IN_MEMORY:
             older, newer = list(self.past)[: KEPT_IN_MEMORY // 2], list(self.past)[KEPT_IN_MEMORY // 2 :]
             self.past = deque([*older[::2], *newer])
+
+    def evidence_at(self, instant: datetime) -> Evidence:
+        """Give the evidence at the last check until an instant, or else at the oldest that is remembered."""
+        oldest = self.past[0][1] if self.past else {}
+        return next((evidence for at, evidence in reversed(self.past) if at <= instant), oldest)
 
 
 class HealthChecker:
@@ -106,8 +115,10 @@ class HealthChecker:
 
     async def stop(self) -> None:
         """Put the evidence so far on record, and let another checker lead."""
-        await self.save()
-        await self._leadership.release()
+        try:
+            await self.save()
+        finally:
+            await self._leadership.release()
 
     async def _keep_checking(self) -> None:
         while True:
@@ -134,6 +145,8 @@ class HealthChecker:
         states = await self._states()
         self._forget(states)
         await asyncio.gather(*(self._guarded(state, term) for state in states if state.active))
+        if self._leadership.term != term:
+            return
         try:
             await self._board.renew(term, self._lease_s)
         except Deposed:
@@ -198,8 +211,10 @@ class HealthChecker:
         watch.checked_at = now
         reports = await self._gatherer.reports(rollout.id)
         totals = merged(report.evidence for report in reports)
-        window = since(totals, await self._evidence_at(rollout, watch, now - timedelta(seconds=policy.window_s)))
-        watch.past.append((now, totals))
+        begin = now - timedelta(seconds=policy.window_s)
+        window = since(totals, await self._evidence_at(rollout, watch, begin))
+        watch.remember(now, totals, begin)
+        _check_whole(window)
         verdict = judge(policy, arm(window, Role.BASELINE), arm(window, Role.CANARY))
         decision = decide(state, verdict)
         news = _news(state, rollout, watch, verdict, decision, now)
@@ -212,9 +227,11 @@ class HealthChecker:
             action, watch.checked_at = "somebody else acted first", last
         snapshot = HealthSnapshot(state.name, rollout.id, now, verdict, verdict.reason, action, totals)
         try:
-            await self._store.save_snapshot(snapshot, reports=reports, term=term)
+            await within(PATIENCE_S, self._store.save_snapshot(snapshot, reports=reports, term=term), "The store")
         except Unavailable as trouble:
-            self._tell(f"health checks go on without the store: {trouble}", "store")
+            self._tell(f"health checks go on, and are not on record: {trouble}", "record")
+        else:
+            self._told.discard("record")
         self._troubles.pop(rollout.id, None)
 
     async def _evidence_at(self, rollout: Rollout, watch: Watch, instant: datetime) -> Evidence:
@@ -223,8 +240,7 @@ class HealthChecker:
             past = self._store.snapshots(rollout.id, until=instant, limit=1)
             on_record = await within(PATIENCE_S, past, "The store")
         except Unavailable:
-            return next((evidence for at, evidence in reversed(watch.past) if at <= instant), {})
-        watch.thin_out()
+            return {} if rollout.started_at >= instant else watch.evidence_at(instant)
         return on_record[0].evidence if on_record else {}
 
     async def _act(
@@ -239,7 +255,7 @@ class HealthChecker:
     ) -> str:
         if decision.command is None:
             if news:
-                await self._store.record(news, term=term)
+                await within(PATIENCE_S, self._store.record(news, term=term), "The store")
             return f"{_WITHHELD}{decision.withheld}" if decision.withheld else ""
         if isinstance(decision.command, Rollback):
             kind, action = EventKind.AUTO_ROLLBACK_TRIGGERED, "rolled_back"
@@ -265,7 +281,7 @@ class HealthChecker:
         self._on_trouble(f"{state.name}: {reason}")
         event = _event(state, rollout, EventKind.HEALTH_CHECK_ERROR, reason, self._clock.now(), {})
         try:
-            await self._store.record([event], term=term)
+            await within(PATIENCE_S, self._store.record([event], term=term), "The store")
         except Exception as trouble:  # noqa: BLE001 - the store may be the very thing that fails
             self._on_trouble(f"{state.name}: the failed check could not be recorded: {cause_of(trouble)}")
 
@@ -273,7 +289,9 @@ class HealthChecker:
         """Give what is remembered of a rollout, from the record after a restart."""
         watch = self._watches.get(rollout.id)
         if watch is None:
-            past = await self._store.snapshots(rollout.id, limit=REMEMBERED)
+            past = await within(PATIENCE_S, self._store.snapshots(rollout.id, limit=REMEMBERED), "The store")
+            with suppress(Unavailable):  # what is kept of it is wanted when the store does not answer any more
+                await self._gatherer.reports(rollout.id)
             # Whoever comes first decides: a later look may find a snapshot of this very process.
             watch = self._watches.setdefault(rollout.id, _watch_from(past))
         return watch
@@ -316,6 +334,17 @@ def _news(
         data = {**facts(verdict), "withheld": decision.withheld}
         news.append(_event(state, rollout, kind, verdict.reason, now, data))
     return news
+
+
+def _check_whole(window: Evidence) -> None:
+    """Raise PlatformError where cumulative counts have become less: nothing may be concluded from what is left."""
+    for key, counts in window.items():
+        numbers = (counts.requests, counts.model_errors, counts.timeouts, *counts.latency.values())
+        if min(numbers) < 0:
+            raise PlatformError(
+                f"The evidence of {key.rollout} is less than it was at an earlier check: a part of it is missing.",
+                remedy="It is judged again when the missing part is back, or no more of the window.",
+            )
 
 
 def _event(

@@ -215,14 +215,17 @@ class Gateway:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._board.report(self._evidence_report())
-        await self._board.leave(self.name)
+        try:
+            await self._board.report(self._evidence_report())
+        finally:
+            await self._board.leave(self.name)
 
     def notice(self, states: Iterable[Deployment]) -> None:
         """Take up what the store knows and the board has not told of."""
         for state in states:
             served = self._served.get(state.name)
-            if state.name not in self._refreshing and (served is None or served.state.generation < state.generation):
+            busy = state.name in self._refreshing or state.name in self._troubles  # these are tried again anyway
+            if not busy and (served is None or served.state.generation < state.generation):
                 self._refresh(state.name)
 
     def troubles(self) -> dict[str, str]:

@@ -26,9 +26,13 @@ class Gatherer:
         self._last: dict[str, dict[str, EvidenceReport]] = {}
 
     async def reports(self, rollout: str) -> list[EvidenceReport]:
-        """Give the newest report of each gateway process; Unavailable where the board does not answer."""
+        """Give the newest report of each gateway process.
+
+        Unavailable where the board does not answer, or the store does not and never did for this rollout.
+        """
         newest = await self._kept(rollout)
-        for report in await self._board.reports(rollout):
+        on_board = await self._board.reports(rollout)
+        for report in [*self._last.get(rollout, {}).values(), *on_board]:
             known = newest.get(report.boot)
             # A board that was restored from an old copy shows less than was seen before.
             if known is None or known.size <= report.size:
@@ -44,7 +48,9 @@ class Gatherer:
         try:
             kept = await within(PATIENCE_S, self._store.kept_reports(rollout), "The store")
         except Unavailable:
-            return dict(self._last.get(rollout, {}))
+            if rollout not in self._last:
+                raise  # of processes that have ended, nobody knows how much is missing
+            return dict(self._last[rollout])
         return {report.boot: report for report in kept}
 
     def _remember(self, rollout: str, newest: dict[str, EvidenceReport]) -> None:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from serinus.core.errors import SerinusError, Unavailable
+from serinus.core.errors import Unavailable
+from serinus.loaded import cause_of
 from serinus.ports import CHECKER, Clock, Store
 
 LEASE_S = 4.0
@@ -60,9 +61,9 @@ class Leadership:
         try:
             async with asyncio.timeout(self._lease_s):
                 lease = await self._store.hold(CHECKER, self.holder, self._lease_s, self._clock.now())
-        except (SerinusError, TimeoutError) as trouble:
+        except Exception as trouble:  # noqa: BLE001 - whatever it meets, it asks again
             if not self._troubled:
-                self._on_trouble(f"the lease of the leading checker could not be renewed: {trouble}")
+                self._on_trouble(f"the lease of the leading checker could not be renewed: {cause_of(trouble)}")
             self._troubled = True
             return
         self._troubled = False

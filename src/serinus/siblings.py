@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,8 +60,9 @@ class Siblings:
             readings.log_dropped,
         )
         fresh = self._own.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(counts))
-        fresh.replace(self._own)
+        with suppress(OSError):  # of a disk that is full for a while: the next time shows it
+            fresh.write_bytes(msgspec.json.encode(counts))
+            fresh.replace(self._own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx2
+from tests.production.balancing import balanced, ports_of
 from tests.production.fleet import Fleet, closing
-from tests.server import REPOSITORY, Server
+from tests.server import Server
 from tests.service import Missing
 from tests.services import HAProxy, PostgreSQL, Redis, SeaweedFS
 
@@ -55,7 +56,7 @@ def running(narrator: Narrator) -> Iterator[tuple[Fleet, str]]:
             belongings.enter_context(closing(fleet))
             first, second = fleet.gateways(2, "--insecure")
             fleet.checker()
-            balancer = belongings.enter_context(HAProxy(balanced(first, second)))
+            balancer = belongings.enter_context(HAProxy(balanced(*ports_of(first, second))))
         narrator.title("Serinus in production", "two gateways and a checker, behind a load balancer")
         for name, place in (
             ("state", database),
@@ -66,16 +67,6 @@ def running(narrator: Narrator) -> Iterator[tuple[Fleet, str]]:
         ):
             narrator.say((f"{name:<14}", "dim"), place)
         yield fleet, balancer.url
-
-
-def balanced(*gateways: Server) -> str:
-    """Give the load balancer's configuration with these gateways in it."""
-    config = (REPOSITORY / "deploy/haproxy/haproxy.cfg").read_text()
-    for number, gateway in enumerate(gateways, start=1):
-        config = config.replace(
-            f"presetenv GATEWAY_{number} gateway-{number}:8000", f"setenv GATEWAY_{number} 127.0.0.1:{gateway.port}"
-        )
-    return config
 
 
 def told_by_both(narrator: Narrator, fleet: Fleet) -> bool:

@@ -1,28 +1,31 @@
-"""A program that carries out commands in processes that are killed right before their k-th step: for crash tests.
+"""A program that carries out commands in processes that are killed right before their k-th step, for each k.
 
-    python -m tests.production.faults    # orders on standard input, reports on standard output, one JSON text a line
+    python -m tests.production.faults    # what to do on standard input, what came of it on standard output, as JSON
 
 It is set by `SERINUS_*` like a server. Its parts are put together as those of `canary serve`: the HTTP application,
-engine, checker, models and their threads, the stores on PostgreSQL, the board on Redis, the artifacts in S3. There is
+engine, checker, models and their threads, the store on PostgreSQL, the board on Redis, the artifacts in S3. There is
 no socket, no gateway and no background work, so that the steps are those of the command alone, and nobody but the next
-server makes good what a killed one has left. It loads all modules once and forks for each order.
+server makes good what a killed process has left. It loads all modules once and forks for each process.
 
 A step is a statement or the end of a transaction in the database, a command to Redis, and the answer at the end.
 """
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import httpx2
+from fastapi import FastAPI
 from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import Engine
 from sqlalchemy import event as listening
@@ -39,8 +42,14 @@ from serinus.http.app import control_plane
 from serinus.settings import read_settings
 from serinus.stores.sql import open_store
 
+NAME = "<name>"
+"""Stands in an order for the name of the deployment, which is another one for each process."""
+AT_ONCE = 2
+"""How many processes work at the same time."""
+SPARE = 2
+"""For how many more steps there are deployments than the command had when it was not disturbed."""
 PATIENCE_S = 60
-"""How long one order may take."""
+"""How long one process may take."""
 BAD_REQUESTS = 100
 _is_counted: ContextVar[bool] = ContextVar("_is_counted", default=False)
 """Whether what runs belongs to the command; the tasks that it starts take this over."""
@@ -53,42 +62,30 @@ class Call:
     method: str
     path: str
     body: Mapping[str, Any] = field(default_factory=dict)
-    key: str = ""
 
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Idempotency-Key": self.key} if self.key else {}
+    def of(self, name: str) -> "Call":
+        """Give the request for a deployment."""
+        return Call(self.method, self.path.replace(NAME, name), json.loads(json.dumps(self.body).replace(NAME, name)))
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a process does: ``before`` as it is, then ``call``, or the check of a deployment whose canary is bad.
+    """What is done to each deployment: ``before`` as it is, then, step by step, ``call``.
 
-    It is killed right before step ``die_before``, counted from 1; never if that is 0.
+    Without a call it is a check of the deployment, whose canary has nothing but errors.
     """
 
-    before: tuple[Call, ...] = ()
-    call: Call | None = None
-    check: str = ""
-    register: int = 0
-    die_before: int = 0
-
-    def encoded(self) -> str:
-        return json.dumps(asdict(self))
+    before: tuple[Call, ...]
+    call: Call | None
 
     @classmethod
-    def decoded(cls, text: str) -> "Order":
-        raw = json.loads(text)
-        call = Call(**raw["call"]) if raw["call"] else None
-        return cls(**raw | {"before": tuple(Call(**each) for each in raw["before"]), "call": call})
+    def decoded(cls, raw: Any) -> "Order":
+        return cls(tuple(Call(**each) for each in raw["before"]), Call(**raw["call"]) if raw["call"] else None)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came of an order: the steps that were taken, how the process ended, the status of its answer if it gave one.
-
-    ``exit_code`` is negative for a signal.
-    """
+    """What a process did: its steps, how it ended (negative for a signal), the status of its answer if it gave one."""
 
     steps: tuple[str, ...]
     exit_code: int
@@ -99,16 +96,20 @@ class Report:
         return self.exit_code == -signal.SIGKILL
 
     @classmethod
-    def decoded(cls, text: str) -> "Report":
-        raw = json.loads(text)
+    def decoded(cls, raw: Any) -> "Report":
         return cls(tuple(raw["steps"]), raw["exit_code"], raw["status"])
+
+
+def key_of(name: str) -> str:
+    """Give the idempotency key of the call on a deployment."""
+    return f"of {name}".replace(" ", "-")
 
 
 @dataclass
 class Steps:
     """Counts the steps of a command, and ends the process before the one that it is told to."""
 
-    tell: Callable[[Mapping[str, object]], None]
+    tell: Callable[[object], None]
     die_before: int
     number: int = 0
 
@@ -118,7 +119,7 @@ class Steps:
         self.number += 1
         if self.number == self.die_before:
             os.kill(os.getpid(), signal.SIGKILL)
-        self.tell({"step": what})
+        self.tell(what)
 
 
 def count(step: Callable[[str], None]) -> None:
@@ -186,73 +187,162 @@ async def check(system: System, deployment: str) -> None:
     await system.checker.check(state, term)
 
 
-async def _obey(order: Order, step: Callable[[str], None]) -> int:
-    plane = control_plane(lambda: put_together("faults"))
+@asynccontextmanager
+async def speaking(plane: FastAPI) -> AsyncIterator[tuple[System, httpx2.AsyncClient]]:
+    """Put a system behind the HTTP application, and speak to it without a socket."""
     transport = httpx2.ASGITransport(app=plane)
     async with (
         put_together("faults") as system,
         httpx2.AsyncClient(transport=transport, base_url="http://faults", trust_env=False) as client,
     ):
         plane.state.system = system
+        yield system, client
 
-        async def send(call: Call) -> int:
-            answer = await client.request(call.method, call.path, json=dict(call.body), headers=call.headers)
-            return answer.status_code
 
-        for _ in range(order.register):
+async def send(client: httpx2.AsyncClient, call: Call, key: str = "") -> int:
+    answer = await client.request(
+        call.method, call.path, json=dict(call.body), headers={"Idempotency-Key": key} if key else {}
+    )
+    return answer.status_code
+
+
+async def _registered(plane: FastAPI, versions: int) -> None:
+    async with speaking(plane) as (system, _):
+        for _ in range(versions):
             await system.registry.register(models.pickled(models.Risk()), "risk")
-        for each in order.before:
-            assert await send(each) in {200, 201}, each
+
+
+async def _prepared(plane: FastAPI, order: Order, names: Sequence[str]) -> None:
+    """Bring deployments to where the command finds them."""
+    async with speaking(plane) as (_, client):
+        for name in names:
+            for call in order.before:
+                status = await send(client, call.of(name))
+                assert status in {200, 201}, (call, name, status)
+
+
+async def _carried_out(plane: FastAPI, order: Order, name: str, step: Callable[[str], None]) -> int:
+    async with speaking(plane) as (system, client):
         status = 0
-        if order.check:
-            await bad_evidence(system, order.check)
-            await check(system, order.check)
-        elif order.call is not None:
+        if order.call is None:
+            await bad_evidence(system, name)
+            await check(system, name)
+        else:
             _is_counted.set(True)
-            status = await send(order.call)
+            status = await send(client, order.call.of(name), key_of(name))
         step("the answer")
         _is_counted.set(False)
         return status
 
 
-def _victim(order: Order, out: IO[str]) -> None:
-    def tell(what: Mapping[str, object]) -> None:
-        out.write(f"{json.dumps(what)}\n")
-        out.flush()
-
-    signal.alarm(PATIENCE_S)
-    steps = Steps(tell, order.die_before)
-    count(steps)
-    tell({"status": asyncio.run(_obey(order, steps))})
+# ------------------------------------------------------------------------------------------ processes
 
 
-def _report(order: Order) -> Report:
-    """Carry out an order in a process of its own."""
-    reading, writing = os.pipe()
-    process = os.fork()
-    if not process:
+@dataclass(frozen=True)
+class Forked:
+    """A process that was forked, and the lines that it writes."""
+
+    pid: int
+    out: int
+
+    @classmethod
+    def doing(cls, work: Callable[[Callable[[object], None]], None]) -> "Forked":
+        """Do something in a process of its own; what it tells comes as lines of JSON."""
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid:
+            os.close(writing)
+            return cls(pid, reading)
+        os.close(reading)
         code = 1
         try:
-            os.close(reading)
-            _victim(order, os.fdopen(writing, "w"))
+            with os.fdopen(writing, "w") as out:
+
+                def tell(what: object) -> None:
+                    out.write(f"{json.dumps(what)}\n")
+                    out.flush()
+
+                work(tell)
             code = 0
-        finally:
-            sys.excepthook(*sys.exc_info()) if code else None  # type: ignore[arg-type]
+        except BaseException:  # noqa: BLE001 - nothing may come out of here: it would go on as the first process
+            traceback.print_exc()
             sys.stderr.flush()
+        finally:
             os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading) as lines:
-        told = [json.loads(line) for line in lines]
-    _, ending = os.waitpid(process, 0)
-    steps = tuple(each["step"] for each in told if "step" in each)
-    return Report(steps, os.waitstatus_to_exitcode(ending), next((e["status"] for e in told if "status" in e), 0))
+
+    def ended(self) -> tuple[list[Any], int]:
+        """Wait for its end, and give what it told and its exit code."""
+        with os.fdopen(self.out) as lines:
+            told = [json.loads(line) for line in lines]
+        _, status = os.waitpid(self.pid, 0)
+        return told, os.waitstatus_to_exitcode(status)
+
+
+def _report(plane: FastAPI, order: Order, name: str, die_before: int = 0) -> Report:
+    """Carry out the command in a process that is killed before a step."""
+
+    def work(tell: Callable[[object], None]) -> None:
+        signal.alarm(PATIENCE_S)
+        step = Steps(tell, die_before)
+        count(step)
+        tell({"status": asyncio.run(_carried_out(plane, order, name, step))})
+
+    told, exit_code = Forked.doing(work).ended()
+    steps = tuple(each for each in told if isinstance(each, str))
+    return Report(steps, exit_code, next((each["status"] for each in told if isinstance(each, dict)), 0))
+
+
+def _reports(plane: FastAPI, kind: str, order: Order) -> Iterator[Report]:
+    """Carry out the command undisturbed on KIND-0; then be killed before step k of it on KIND-k, for every k."""
+
+    def prepare(numbers: Iterable[int]) -> None:
+        names = [f"{kind}-{number}" for number in numbers]
+        _, code = Forked.doing(lambda _: asyncio.run(_prepared(plane, order, names))).ended()
+        assert code == 0, f"{kind}: the deployments could not be prepared"
+
+    prepare([0])
+    whole = _report(plane, order, f"{kind}-0")
+    yield whole
+    numbers = range(1, len(whole.steps) + SPARE + 1)
+    prepare(numbers)
+    for number in numbers:
+        report = _report(plane, order, f"{kind}-{number}", number)
+        yield report
+        if not report.was_killed:
+            return
 
 
 def main() -> None:
-    """Carry out orders until there are no more."""
-    for line in sys.stdin:
-        sys.stdout.write(f"{json.dumps(asdict(_report(Order.decoded(line))))}\n")
-        sys.stdout.flush()
+    """Carry out every order."""
+    wanted = json.load(sys.stdin)
+    plane = control_plane(lambda: put_together("nobody"))
+    asyncio.run(_warm(plane))
+    gc.freeze()  # what all share is not looked through, and thereby copied, in each
+    gc.disable()
+    _, code = Forked.doing(lambda _: asyncio.run(_registered(plane, wanted["versions"]))).ended()
+    assert code == 0, "the models could not be registered"
+    left = [(kind, Order.decoded(raw)) for kind, raw in wanted["orders"].items()]
+    at_work: list[tuple[str, Forked]] = []
+    found: dict[str, Any] = {}
+    while left or at_work:
+        while left and len(at_work) < AT_ONCE:
+            kind, order = left.pop()
+
+            def work(tell: Callable[[object], None], kind: str = kind, order: Order = order) -> None:
+                for report in _reports(plane, kind, order):
+                    tell(asdict(report))
+
+            at_work.append((kind, Forked.doing(work)))
+        kind, first = at_work.pop(0)
+        found[kind], code = first.ended()
+        assert code == 0, kind
+    json.dump(found, sys.stdout)
+
+
+async def _warm(plane: FastAPI) -> None:
+    """Have the application build its routes, once for all processes."""
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=plane), base_url="http://faults") as client:
+        await client.get("/nowhere")
 
 
 if __name__ == "__main__":

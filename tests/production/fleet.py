@@ -46,18 +46,17 @@ class Fleet:
 
     def gateway(self, *arguments: str, home: Path | None = None, **more: str) -> Server:
         """Start a gateway without a checker, and give it when it is ready."""
-        return self._ready(start(home or self._home("gateway"), "--no-checker", *arguments, **self.settings, **more))
+        return self._ready(self._begun(home or self._home("gateway"), "--no-checker", *arguments, **more))
 
     def gateways(self, number: int, *arguments: str, **more: str) -> list[Server]:
         """Start several gateways at once."""
         homes = [self._home("gateway") for _ in range(number)]
-        begun = [start(home, "--no-checker", *arguments, **self.settings, **more) for home in homes]
+        begun = [self._begun(home, "--no-checker", *arguments, **more) for home in homes]
         return [self._ready(each) for each in begun]
 
     def checker(self, *arguments: str, **more: str) -> Server:
         """Start a checker of its own, and give it when it is ready."""
-        home = self._home("checker")
-        return self._ready(start(home, *arguments, command="check", **self.settings, **more))
+        return self._ready(self._begun(self._home("checker"), *arguments, command="check", **more))
 
     def register(self, server: Server, *versions: object, name: str = "risk") -> None:
         """Register models as the next versions of ``name``."""
@@ -68,8 +67,12 @@ class Fleet:
     def _home(self, kind: str) -> Path:
         return self.folder / f"{kind}-{next(self._numbers)}"
 
-    def _ready(self, server: Server) -> Server:
+    def _begun(self, home: Path, *arguments: str, command: str = "serve", **more: str) -> Server:
+        server = start(home, *arguments, command=command, **self.settings | more)
         self.servers.append(server)
+        return server
+
+    def _ready(self, server: Server) -> Server:
         server.wait_until_ready()
         return server
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psycopg
+from tests.production.fleet import Fleet
 from tests.server import Server
 
 
@@ -17,9 +18,9 @@ class Logged:
     role: str
 
 
-def logged(database: str, deployment: str) -> list[Logged]:
+def logged(fleet: Fleet, deployment: str) -> list[Logged]:
     """Read the prediction log of a deployment, oldest first."""
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(fleet.settings["SERINUS_DATABASE_URL"]) as connection:
         rows = connection.execute(
             "SELECT id, rollout, role FROM predictions WHERE deployment = %s ORDER BY at, id", [deployment]
         )

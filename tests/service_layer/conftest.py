@@ -1,9 +1,12 @@
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests.service_layer.doubles import PATIENCE_S
-from tests.service_layer.world import World
+from tests.service_layer.world import DATABASE, World
+
+from serinus.stores.sqlite import make_ready
 
 SHORT_S = 0.05
 _PATIENCE = (
@@ -28,9 +31,18 @@ def impatient(_patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(name, SHORT_S)
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file as it is made, for tests to copy."""
+    path = tmp_path_factory.mktemp("empty") / DATABASE
+    make_ready(path)
+    return path
+
+
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, empty_database: Path) -> AsyncIterator[World]:
     """A server's parts; its gateway is not started."""
+    shutil.copy(empty_database, tmp_path)
     world = await World.opened(tmp_path)
     yield world
     await world.closed()

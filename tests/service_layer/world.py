@@ -31,6 +31,7 @@ from serinus.stores.sql import SqlStore, open_store
 
 V1, V2, V3 = (VersionRef("risk", number) for number in (1, 2, 3))
 NAME = "credit"
+DATABASE = "serinus.db"
 LEASE_S = 3600.0
 ROW = {"x": 1.0, "y": 2.0}
 
@@ -109,7 +110,7 @@ class World:
 
     @classmethod
     async def opened(cls, folder: Path) -> "World":
-        store = await open_store(f"sqlite:///{folder}/serinus.db")
+        store = await open_store(f"sqlite:///{folder / DATABASE}")
         world = cls(folder, store, Clock(), open_artifacts(folder / "artifacts"))
         await world.judged()
         return world

@@ -5,24 +5,29 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from threading import Barrier
 from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy import event as listening
-from tests.stores.samples import NOW, V2, created, draft, prediction, start
+from tests.stores.samples import NOW, V2, check_event, created, draft, prediction, start
 
 from serinus.core.commands import SetWeight
-from serinus.core.errors import StaleGeneration
+from serinus.core.errors import Deposed, StaleGeneration, Unavailable
 from serinus.core.events import Event
 from serinus.core.lifecycle import apply
+from serinus.core.records import Lease, PredictionRecord
+from serinus.ports import CHECKER
 from serinus.stores import codec
 from serinus.stores.sql import SqlStore, open_store
 
 T = TypeVar("T")
 PATIENCE_S = 110.0
 KILLED = 9
+ENOUGH = "SERINUS_TEST_ENOUGH"
+"""The environment variable that names a file: when it is there, there has been enough."""
 
 
 @dataclass
@@ -94,6 +99,66 @@ def race_to_set_the_weight(url: str, index: int) -> list[str]:
         outcomes = [await attempt(store) for _ in range(10)]
         await store.close()
         return outcomes
+
+    return asyncio.run(run())
+
+
+def want_the_lease(url: str, index: int) -> list[Lease]:
+    """Ten times, ask for the lease together with the others; who has it gives it back for the next time."""
+
+    async def round_of(store: SqlStore) -> Lease:
+        await together.wait()
+        lease = await store.hold(CHECKER, str(index), 600.0, NOW)
+        await together.wait()
+        await store.release(CHECKER, str(index))
+        return lease
+
+    async def run() -> list[Lease]:
+        store = await open_store(url)
+        leases = [await round_of(store) for _ in range(10)]
+        await store.close()
+        return leases
+
+    return asyncio.run(run())
+
+
+def seize_the_lease_and_write(url: str, index: int) -> list[int]:
+    """Fifty times, take a lease that runs out at once, and record an event under its term unless deposed already."""
+
+    async def run() -> list[int]:
+        store = await open_store(url)
+        written = []
+        await together.wait()
+        for _ in range(50):
+            lease = await store.hold(CHECKER, str(index), 0.0, NOW)
+            with suppress(Deposed):
+                await store.record([replace(check_event(), data={"term": lease.term})], term=lease.term)
+                written.append(lease.term)
+        await store.close()
+        return written
+
+    return asyncio.run(run())
+
+
+def log_until_enough(url: str, index: int) -> list[str]:
+    """Log one batch after the other, each until it is acknowledged, until the file named by ``ENOUGH`` is there."""
+
+    async def delivered(store: SqlStore, batch: list[PredictionRecord]) -> None:
+        while True:
+            with suppress(Unavailable):
+                return await store.append_predictions(batch)
+            await asyncio.sleep(0.02)
+
+    async def run() -> list[str]:
+        store = await open_store(url)
+        names: list[str] = []
+        while not os.access(os.environ[ENOUGH], os.F_OK):
+            numbers = range(len(names), len(names) + 20)
+            batch = [replace(prediction(number), id=f"{index}-{number}") for number in numbers]
+            await delivered(store, batch)
+            names += [record.id for record in batch]
+        await store.close()
+        return names
 
     return asyncio.run(run())
 

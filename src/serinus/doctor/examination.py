@@ -128,7 +128,7 @@ class _Examination:
 
     def _why_no_store(self) -> str:
         wrong = self.reports["database"].status is Status.WRONG
-        return "the database cannot be asked" if wrong else "the database has nothing yet"
+        return "the database cannot be asked" if wrong else "a server has to make or upgrade the database first"
 
     async def _bounded(self, name: str, work: Coroutine[Any, Any, T]) -> T | None:
         return await bounded(self.reports[name], work, _REMEDIES[name])

@@ -37,7 +37,7 @@ def check_folder(report: Report, folder: Path, setting: str) -> None:
             report.fact("can be written to")
         elif not present.is_dir() or not os.access(present, os.W_OK | os.X_OK):
             report.wrong(
-                f"The folder {folder} is not there and cannot be made: {present} cannot be written to.",
+                f"The folder {folder} is not there and cannot be made: {present} is no folder to write to.",
                 f"Make it for the user that runs the server, or set {setting} to another folder.",
             )
             return

@@ -74,7 +74,7 @@ class Report:
             "facts": [*self.facts, *([f"skipped: {self.skipped}"] if self.skipped else [])],
             "problems": [
                 {"severity": "note" if each.note else "wrong", "message": each.message, "remedy": each.remedy}
-                for each in self.problems
+                for each in sorted(self.problems, key=lambda problem: problem.note)
             ],
         }
 
@@ -89,7 +89,7 @@ async def bounded(report: Report, work: Coroutine[Any, Any, T], remedy: str) -> 
         async with asyncio.timeout(PATIENCE_S):
             return await work
     except TimeoutError:
-        report.wrong(f"It has not answered within {PATIENCE_S:g} s.", remedy)
+        report.wrong("It has not answered in time.", remedy)
     except SerinusError as trouble:
         report.wrong(trouble.message, trouble.remedy or remedy)
     except Exception as defect:  # noqa: BLE001 - no check ends the others
