@@ -27,7 +27,11 @@ def by_name(document: Any) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in document["settings"]}
 
 
-def test_every_setting_is_listed_with_its_default(canary: Canary, tmp_path: Path) -> None:
+def test_every_setting_is_listed_with_its_default(
+    canary: Canary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+
     ran = canary("config")
 
     assert ran.code == 0

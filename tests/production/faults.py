@@ -20,7 +20,8 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -72,24 +73,31 @@ class Call:
 class Order:
     """What is done to each deployment: ``before`` as it is, then, step by step, ``call``.
 
-    Without a call it is a check of the deployment, whose canary has nothing but errors.
+    Without a call it is a check of the deployment, whose canary has nothing but errors. ``again``: another process
+    repeats the call at once.
     """
 
     before: tuple[Call, ...]
     call: Call | None
+    again: bool = False
 
     @classmethod
     def decoded(cls, raw: Any) -> "Order":
-        return cls(tuple(Call(**each) for each in raw["before"]), Call(**raw["call"]) if raw["call"] else None)
+        before, call = tuple(Call(**each) for each in raw["before"]), raw["call"]
+        return cls(before, Call(**call) if call else None, raw["again"])
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a process did: its steps, how it ended (negative for a signal), the status of its answer if it gave one."""
+    """What a process did: its steps, how it ended (negative for a signal), the status of its answer if it gave one.
+
+    ``repeated`` is the status that another process had for the same.
+    """
 
     steps: tuple[str, ...]
     exit_code: int
     status: int = 0
+    repeated: int = 0
 
     @property
     def was_killed(self) -> bool:
@@ -97,12 +105,12 @@ class Report:
 
     @classmethod
     def decoded(cls, raw: Any) -> "Report":
-        return cls(tuple(raw["steps"]), raw["exit_code"], raw["status"])
+        return cls(**raw | {"steps": tuple(raw["steps"])})
 
 
 def key_of(name: str) -> str:
     """Give the idempotency key of the call on a deployment."""
-    return f"of {name}".replace(" ", "-")
+    return f"of-{name}"
 
 
 @dataclass
@@ -306,8 +314,9 @@ def _reports(plane: FastAPI, kind: str, order: Order) -> Iterator[Report]:
     numbers = range(1, len(whole.steps) + SPARE + 1)
     prepare(numbers)
     for number in numbers:
-        report = _report(plane, order, f"{kind}-{number}", number)
-        yield report
+        name = f"{kind}-{number}"
+        report = _report(plane, order, name, number)
+        yield replace(report, repeated=_report(plane, order, name).status) if order.again else report
         if not report.was_killed:
             return
 
@@ -316,11 +325,11 @@ def main() -> None:
     """Carry out every order."""
     wanted = json.load(sys.stdin)
     plane = control_plane(lambda: put_together("nobody"))
-    asyncio.run(_warm(plane))
-    gc.freeze()  # what all share is not looked through, and thereby copied, in each
-    gc.disable()
     _, code = Forked.doing(lambda _: asyncio.run(_registered(plane, wanted["versions"]))).ended()
     assert code == 0, "the models could not be registered"
+    asyncio.run(_warmed_up(plane))
+    gc.freeze()  # what all share is not looked through, and thereby copied, in each
+    gc.disable()
     left = [(kind, Order.decoded(raw)) for kind, raw in wanted["orders"].items()]
     at_work: list[tuple[str, Forked]] = []
     found: dict[str, Any] = {}
@@ -339,10 +348,11 @@ def main() -> None:
     json.dump(found, sys.stdout)
 
 
-async def _warm(plane: FastAPI) -> None:
-    """Have the application build its routes, once for all processes."""
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=plane), base_url="http://faults") as client:
-        await client.get("/nowhere")
+async def _warmed_up(plane: FastAPI) -> None:
+    """Do once what each process would do first, and leave nothing open."""
+    async with speaking(plane) as (_, client):
+        assert await send(client, Call("GET", "/deployments/nowhere")) == HTTPStatus.NOT_FOUND
+        assert await send(client, Call("GET", "/nowhere")) == HTTPStatus.NOT_FOUND
 
 
 if __name__ == "__main__":

@@ -54,6 +54,10 @@ class Fleet:
         begun = [self._begun(home, "--no-checker", *arguments, **more) for home in homes]
         return [self._ready(each) for each in begun]
 
+    def whole(self, *arguments: str, **more: str) -> Server:
+        """Start a server that serves and judges, and give it when it is ready."""
+        return self._ready(start(self._home("server"), *arguments, **self.settings, **more))
+
     def checker(self, *arguments: str, **more: str) -> Server:
         """Start a checker of its own, and give it when it is ready."""
         return self._ready(self._begun(self._home("checker"), *arguments, command="check", **more))
@@ -63,6 +67,10 @@ class Fleet:
         with server.client() as client:
             for version in versions:
                 models.register(client, name, version)
+
+    def begin(self, name: str, *arguments: str, **more: str) -> Server:
+        """Start a gateway on a new home of that name, and give it at once, ready or not."""
+        return self._begun(self.folder / name, "--no-checker", *arguments, **more)
 
     def _home(self, kind: str) -> Path:
         return self.folder / f"{kind}-{next(self._numbers)}"

@@ -21,7 +21,7 @@ from tests.models import STABLE
 from tests.production.conftest import MakeFleet
 from tests.production.fleet import Fleet
 from tests.production.load import WINDOW, Load, highest_share, load, most
-from tests.production.watching import by_role, logged, share, waiting
+from tests.production.watching import by_role, logged, shares, waiting
 from tests.server import Server, eventually
 from tests.services import Redis, provided
 
@@ -92,9 +92,9 @@ class Production:
     fleet: Fleet
     gateways: list[Server]
 
-    def are_in_force(self, shares: dict[str, float]) -> bool:
+    def are_in_force(self, wanted: dict[str, float]) -> bool:
         """Whether every gateway divides its traffic so."""
-        return all(share(gateway, name) == wanted for gateway in self.gateways for name, wanted in shares.items())
+        return all(shares(gateway, wanted) == wanted for gateway in self.gateways)
 
     def board(self) -> dict[str, Any]:
         """Read what the board keeps."""
@@ -193,7 +193,7 @@ def _command(client: Client, other: Client, names: dict[str, str]) -> dict[str, 
 
 
 def _has_converged(production: Production, client: Client, names: dict[str, str]) -> bool:
-    states = {name: client.deployment(name) for name in names.values()}
+    states = {state["name"]: state for state in client.deployments()["deployments"] if state["name"] in names.values()}
     wanted = {names[what]: weight for what, weight in (WATCHED | COMMANDED).items()}
     return production.board_agrees(states) and production.are_in_force(wanted)
 

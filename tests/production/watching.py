@@ -3,10 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.request import ProxyHandler, build_opener
 
 import psycopg
 from tests.production.fleet import Fleet
-from tests.server import Server
+from tests.server import PATIENCE_S, Server
+
+_DIRECT = build_opener(ProxyHandler({}))  # which costs less than a client that is made for each look
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +36,19 @@ def by_role(rows: Iterable[Logged], rollout: str) -> dict[str, int]:
     return {role: counts[role] for role in ("baseline", "canary")}
 
 
-def metric(server: Server, series: str) -> float:
-    """Read one series of a server's /metrics, written as it stands there; 0 if there is none."""
-    with server.http() as http:
-        lines = http.get("/metrics").text.splitlines()
-    return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == series), 0.0)
+def readings(server: Server) -> dict[str, float]:
+    """Read a server's /metrics: values by series, as those are written there."""
+    with _DIRECT.open(f"{server.url}/metrics", timeout=PATIENCE_S) as answer:
+        lines = answer.read().decode().splitlines()
+    return {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
-def share(server: Server, deployment: str) -> float:
-    """Give the percentage that a gateway gives to the canary at this moment."""
-    return metric(server, f'canary_traffic_pct{{deployment="{deployment}"}}')
+def shares(server: Server, deployments: Iterable[str]) -> dict[str, float]:
+    """Give the percentage that a gateway gives to each canary at this moment."""
+    found = readings(server)
+    return {name: found.get(f'canary_traffic_pct{{deployment="{name}"}}', 0.0) for name in deployments}
 
 
 def waiting(servers: Iterable[Server]) -> float:
     """Count the predictions that are not in the log yet."""
-    return sum(metric(server, "serinus_prediction_log_pending") for server in servers)
+    return sum(readings(server)["serinus_prediction_log_pending"] for server in servers)

@@ -197,9 +197,7 @@ async def test_a_record_that_comes_late_leaves_the_next_canary_alone(world: Worl
     gate.set()
     done = await rolling_back
 
-    assert [(entry.event.kind, entry.event.rollout) for entry in done.events] == [
-        (EventKind.ROLLED_BACK, f"{NAME}:1")
-    ]
+    assert [(entry.event.kind, entry.event.rollout) for entry in done.events] == [(EventKind.ROLLED_BACK, f"{NAME}:1")]
     assert [kind for kind, _ in await recorded(world)] == [EventKind.ROLLED_BACK, EventKind.CANARY_STARTED]
     assert (await world.rollout()).phase is Phase.RUNNING
     assert await world.share() == 30.0

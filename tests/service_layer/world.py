@@ -15,9 +15,10 @@ from serinus.core.commands import Command, Create, StartCanary
 from serinus.core.deployment import Deployment, Rollout
 from serinus.core.events import Event, EventKind
 from serinus.core.evidence import Counts, Evidence, Key, bucket_of
+from serinus.core.judge import Verdict
 from serinus.core.names import VersionRef
-from serinus.core.policy import Settings
-from serinus.core.records import EvidenceReport, VersionDraft
+from serinus.core.policy import Settings, ThresholdPolicy
+from serinus.core.records import EvidenceReport, HealthSnapshot, VersionDraft
 from serinus.core.routing import Cut, Role, Split
 from serinus.core.signature import Scalar, Signature
 from serinus.engine import DeploymentEngine, Done
@@ -47,6 +48,12 @@ def both(baseline: Counts, canary: Counts, rollout: str = f"{NAME}:1") -> dict[K
         Key(rollout, str(V1), 1, Role.BASELINE): baseline,
         Key(rollout, str(V2), 1, Role.CANARY): canary,
     }
+
+
+POLICY = ThresholdPolicy(interval_s=30.0, window_s=300.0, min_requests=100)
+WATCHING: dict[str, Any] = {"auto_rollback": False, "auto_promote": False}
+GOOD, BAD = both(counts(1000), counts(1000)), both(counts(1000), counts(1000, failed=500))
+FEW = both(counts(1000), counts(50))
 
 
 @dataclass
@@ -96,11 +103,12 @@ class World:
             retry_interval_s=0.001,
         )
         self.leadership = Leadership(store, self.boot, self.clock, tell, renew_s=0.001)
+        self.gatherer = Gatherer(store, board)
         self.checker = HealthChecker(
             store=store,
             board=board,
             engine=self.engine,
-            gatherer=Gatherer(store, board),
+            gatherer=self.gatherer,
             leadership=self.leadership,
             clock=self.clock,
             interval_s=0.001,
@@ -114,6 +122,13 @@ class World:
         world = cls(folder, store, Clock(), open_artifacts(folder / "artifacts"))
         await world.judged()
         return world
+
+    async def replaced(self) -> "World":
+        """Stop the checker, and give the next process with a checker that leads."""
+        await self.checker.stop()
+        next_one = self.restarted()
+        await next_one.judged()
+        return next_one
 
     async def judged(self) -> int:
         """Let this process's checker lead, and canaries have traffic; give its term."""
@@ -198,9 +213,26 @@ class World:
 
     # ------------------------------------------------------------------------------------ observing
 
-    async def report(self, evidence: Evidence, gateway: str = "gateway-1") -> None:
-        """Put up evidence as a gateway would."""
-        await self.board.report(EvidenceReport(gateway, self.boot, evidence))
+    async def report(self, evidence: Evidence, boot: str = "") -> None:
+        """Put up evidence as a gateway would, by default this process's own."""
+        boot = boot or self.boot
+        await self.board.report(EvidenceReport(f"the gateway of {boot}", boot, evidence))
+
+    async def after(self, seconds: float, evidence: Evidence | None = None) -> None:
+        """Let time pass, and evidence come, and the checker make its round."""
+        self.clock.advance(seconds)
+        if evidence is not None:
+            await self.report(evidence)
+        await self.checker.tick()
+
+    async def newest_check(self, rollout: str = f"{NAME}:1") -> HealthSnapshot:
+        return (await self.real_store.snapshots(rollout, limit=1))[0]
+
+    async def verdict(self) -> Verdict:
+        """Give the verdict of the newest check."""
+        verdict = (await self.newest_check()).verdict
+        assert verdict is not None
+        return verdict
 
     async def kinds(self, name: str = NAME) -> list[EventKind]:
         return [entry.event.kind for entry in await self.real_store.events(name)]

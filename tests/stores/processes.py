@@ -3,10 +3,12 @@
 import asyncio
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from threading import Barrier
 from typing import TypeVar
 
@@ -18,7 +20,7 @@ from serinus.core.commands import SetWeight
 from serinus.core.errors import Deposed, StaleGeneration, Unavailable
 from serinus.core.events import Event
 from serinus.core.lifecycle import apply
-from serinus.core.records import Lease, PredictionRecord
+from serinus.core.records import Lease
 from serinus.ports import CHECKER
 from serinus.stores import codec
 from serinus.stores.sql import SqlStore, open_store
@@ -26,15 +28,18 @@ from serinus.stores.sql import SqlStore, open_store
 T = TypeVar("T")
 PATIENCE_S = 110.0
 KILLED = 9
-ENOUGH = "SERINUS_TEST_ENOUGH"
-"""The environment variable that names a file: when it is there, there has been enough."""
+
+# Each process is a copy of one that has imported this and done nothing else.
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["alembic.command", "psycopg", "serinus.stores.sql"])
 
 
 @dataclass
 class Together:
-    """Lets the processes of one test wait for each other."""
+    """Lets the processes of one test wait for each other; the file ``enough`` tells them to come to an end."""
 
     barrier: Barrier | None = None
+    enough: Path = Path()
 
     async def wait(self) -> None:
         assert self.barrier is not None
@@ -44,16 +49,15 @@ class Together:
 together = Together()
 
 
-def in_processes(count: int, function: Callable[[str, int], T], url: str) -> list[T]:
-    """Run ``function(url, 0)``, ``function(url, 1)`` … at once, each in a new interpreter."""
-    spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(count)
-    with ProcessPoolExecutor(count, mp_context=spawn, initializer=_join, initargs=(barrier,)) as pool:
+def in_processes(count: int, function: Callable[[str, int], T], url: str, enough: Path = Path()) -> list[T]:
+    """Run ``function(url, 0)``, ``function(url, 1)`` … at once, each in a process of its own."""
+    barrier = processes.Barrier(count)
+    with ProcessPoolExecutor(count, mp_context=processes, initializer=_join, initargs=(barrier, enough)) as pool:
         return list(pool.map(function, [url] * count, range(count)))
 
 
 def exit_code_of(function: Callable[[str], None], url: str) -> int | None:
-    process = multiprocessing.get_context("spawn").Process(target=function, args=(url,))
+    process = processes.Process(target=function, args=(url,))
     process.start()
     process.join(PATIENCE_S)
     code = process.exitcode
@@ -61,8 +65,8 @@ def exit_code_of(function: Callable[[str], None], url: str) -> int | None:
     return code
 
 
-def _join(barrier: Barrier) -> None:
-    together.barrier = barrier
+def _join(barrier: Barrier, enough: Path) -> None:
+    together.barrier, together.enough = barrier, enough
 
 
 def register_ten(url: str, index: int) -> list[int]:
@@ -141,21 +145,21 @@ def seize_the_lease_and_write(url: str, index: int) -> list[int]:
 
 
 def log_until_enough(url: str, index: int) -> list[str]:
-    """Log one batch after the other, each until it is acknowledged, until the file named by ``ENOUGH`` is there."""
+    """Log one batch after the other, each until it is acknowledged, until there has been enough."""
 
-    async def delivered(store: SqlStore, batch: list[PredictionRecord]) -> None:
+    async def patiently(call: Callable[[], Awaitable[T]]) -> T:
         while True:
             with suppress(Unavailable):
-                return await store.append_predictions(batch)
+                return await call()
             await asyncio.sleep(0.02)
 
     async def run() -> list[str]:
-        store = await open_store(url)
+        store = await patiently(lambda: open_store(url))
         names: list[str] = []
-        while not os.access(os.environ[ENOUGH], os.F_OK):
+        while not os.access(together.enough, os.F_OK):
             numbers = range(len(names), len(names) + 20)
             batch = [replace(prediction(number), id=f"{index}-{number}") for number in numbers]
-            await delivered(store, batch)
+            await patiently(partial(store.append_predictions, batch))
             names += [record.id for record in batch]
         await store.close()
         return names

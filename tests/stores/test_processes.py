@@ -9,7 +9,6 @@ import pytest
 from tests.services import PostgreSQL
 from tests.stores.conftest import RunSql
 from tests.stores.processes import (
-    ENOUGH,
     KILLED,
     die_after_the_answer,
     die_before_the_commit,
@@ -117,18 +116,18 @@ async def growth_of_the_log(store: SqlStore) -> None:
 
 
 async def test_every_prediction_is_logged_once_whatever_becomes_of_the_server_meanwhile(
-    own_postgresql: PostgreSQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
     url = own_postgresql.url(own_postgresql.create_database())
     store = await open_store(url)
-    monkeypatch.setenv(ENOUGH, str(tmp_path / "enough"))
-    work = asyncio.ensure_future(asyncio.to_thread(in_processes, 2, log_until_enough, url))
+    enough = tmp_path / "enough"
+    work = asyncio.ensure_future(asyncio.to_thread(in_processes, 2, log_until_enough, url, enough))
 
     for _ in range(2):
         await growth_of_the_log(store)
         own_postgresql.stop("immediate")
         own_postgresql.start()
-    (tmp_path / "enough").touch()
+    enough.touch()
 
     delivered = sorted(name for part in await work for name in part)
     assert sorted(record.id for record in await store.predictions("fraud", limit=100_000)) == delivered

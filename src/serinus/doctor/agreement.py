@@ -14,8 +14,9 @@ from serinus.core.records import Lease
 from serinus.core.routing import LARGEST, Split, split_of
 from serinus.dependencies import OK
 from serinus.doctor.machine import announced
+from serinus.doctor.objects import Sizes
 from serinus.doctor.reports import Report
-from serinus.ports import CHECKER, Artifacts, Board, Store
+from serinus.ports import CHECKER, Board, Store
 from serinus.settings import ServerSettings
 
 SETTLING_S = 1.5
@@ -237,7 +238,7 @@ async def check_embedded_server(report: Report, settings: ServerSettings) -> Non
 # ------------------------------------------------------------------------------------------ model files
 
 
-async def check_models(report: Report, store: Store, artifacts: Artifacts) -> None:
+async def check_models(report: Report, store: Store, size_of: Sizes) -> None:
     """See that the model file of each version that may have to serve is there, whole as far as its size tells."""
     users: dict[VersionRef, list[str]] = {}
     for state in await store.deployments():
@@ -247,7 +248,7 @@ async def check_models(report: Report, store: Store, artifacts: Artifacts) -> No
 
     async def look(ref: VersionRef, names: list[str]) -> None:
         async with gate:
-            await _check_model(report, store, artifacts, ref, names)
+            await _check_model(report, store, size_of, ref, names)
 
     await asyncio.gather(*(look(ref, names) for ref, names in sorted(users.items(), key=str)))
     report.fact(f"{_number(len(users), 'version')} in use")
@@ -255,15 +256,13 @@ async def check_models(report: Report, store: Store, artifacts: Artifacts) -> No
         report.fact("their files are there")
 
 
-async def _check_model(
-    report: Report, store: Store, artifacts: Artifacts, ref: VersionRef, names: Sequence[str]
-) -> None:
+async def _check_model(report: Report, store: Store, size_of: Sizes, ref: VersionRef, names: Sequence[str]) -> None:
     version = await store.version(ref)
     used = f"{ref}, which {', '.join(names[:SHOWN])} may have to serve,"
     if version is None:
         report.wrong(f"{used} is not in the store.", "Restore the database from a backup.")
         return
-    size = await artifacts.size(version.draft.digest)
+    size = await size_of(version.draft.digest)
     if size is None:
         report.wrong(
             f"{used} has no model file: {version.draft.digest} is missing.",

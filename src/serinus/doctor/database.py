@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from serinus.core.errors import SerinusError
 from serinus.core.records import Lease
 from serinus.doctor.machine import check_folder
 from serinus.doctor.reports import Report
@@ -29,6 +30,7 @@ from serinus.stores.urls import named, parsed, postgresql_url
 OLDEST_POSTGRESQL = 13
 CLOCKS_APART_S = 2.0
 """Difference of clocks that history and health checks begin to show."""
+WRITE_S = 3.0
 
 _ROUNDS = 3
 
@@ -66,9 +68,8 @@ async def check_database(report: Report, settings: ServerSettings) -> Found:
                     return Found()
                 report.fact(f"round trip {await _latency_ms(connection):.1f} ms")
                 held = await _leases(database, connection)
-            await _try_to_write(database)
-            report.fact("takes writes")
-            return Found(ready=True, leases=held)
+        await _try_to_write(report, database)
+        return Found(ready=True, leases=held)
     finally:
         await database.dispose()
 
@@ -206,10 +207,20 @@ async def _leases(database: Database, connection: AsyncConnection) -> dict[str, 
     return {row.name: Lease(row.name, row.holder, row.term) for row in await connection.execute(held)}
 
 
-async def _try_to_write(database: Database) -> None:
+async def _try_to_write(report: Report, database: Database) -> None:
     """Write a row, and take it back."""
-    now = datetime.now(UTC)
-    row = {"name": f"doctor {uuid4().hex}", "holder": "the doctor", "term": 0, "expires_at": now}
-    async with database.writers.connect() as connection:
-        await connection.execute(insert(leases), row)
-        await connection.rollback()
+    row = {"name": f"doctor {uuid4().hex}", "holder": "the doctor", "term": 0, "expires_at": datetime.now(UTC)}
+    try:
+        with explaining(database.explained):
+            async with asyncio.timeout(WRITE_S), database.writers.connect() as connection:
+                await connection.execute(insert(leases), row)
+                await connection.rollback()
+    except TimeoutError:
+        report.wrong(
+            f"It has taken no write within {WRITE_S:g} s.",
+            "See whether another process keeps it locked, and whether it has disk left.",
+        )
+    except SerinusError as trouble:
+        report.wrong(trouble.message, trouble.remedy)
+    else:
+        report.fact("takes writes")

@@ -19,7 +19,7 @@ from serinus.doctor.agreement import (
 )
 from serinus.doctor.database import Found, check_database
 from serinus.doctor.machine import check_home
-from serinus.doctor.objects import check_artifacts, open_objects
+from serinus.doctor.objects import Sizes, check_artifacts
 from serinus.doctor.reports import Report, Status, bounded
 from serinus.ports import Board, Store
 from serinus.settings import ServerSettings, read_settings
@@ -67,7 +67,7 @@ class _Examination:
     async def run(self) -> None:
         """Check what servers need, then what runs on it."""
         settings, reports = self._settings, self.reports
-        _, found, board_answers, artifacts_are_there = await asyncio.gather(
+        _, found, board_answers, sizes = await asyncio.gather(
             self._bounded("home", check_home(reports["home"], settings)),
             self._bounded("database", check_database(reports["database"], settings)),
             self._bounded("board", _check_board(reports["board"], settings)),
@@ -77,21 +77,21 @@ class _Examination:
         check_one_board(reports["board"], settings, found.leases)
         async with AsyncExitStack() as stack:
             store = await self._opened(stack, ready=found.ready)
-            checks = [self._check_models(store, artifacts_are_there=bool(artifacts_are_there))]
+            checks = [self._check_models(store, sizes)]
             if settings.is_embedded:
                 checks.append(self._bounded("server", check_embedded_server(reports["server"], settings)))
             else:
                 checks.append(self._check_running(stack, store, found.leases, board_answers=bool(board_answers)))
             await asyncio.gather(*checks)
 
-    async def _check_models(self, store: Store | None, *, artifacts_are_there: bool) -> None:
+    async def _check_models(self, store: Store | None, sizes: Sizes | None) -> None:
         report = self.reports["models"]
         if store is None:
             report.skip(self._why_no_store())
-        elif not artifacts_are_there:
+        elif sizes is None:
             report.skip("the artifact store cannot be asked")
         else:
-            await self._bounded("models", check_models(report, store, open_objects(self._settings)))
+            await self._bounded("models", check_models(report, store, sizes))
 
     async def _check_running(
         self, stack: AsyncExitStack, store: Store | None, leases: Mapping[str, Lease], *, board_answers: bool

@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -15,6 +16,9 @@ from serinus.core.errors import Unavailable
 from serinus.doctor.machine import check_folder
 from serinus.doctor.reports import Report
 from serinus.settings import ServerSettings
+
+Sizes = Callable[[str], Awaitable[int | None]]
+"""Gives the size of a model file by its digest; None if it is not there."""
 
 _ROUNDS = 3
 
@@ -30,8 +34,8 @@ def open_objects(settings: ServerSettings) -> ObjectArtifacts:
     return open_artifacts(settings.artifacts, access)
 
 
-async def check_artifacts(report: Report, settings: ServerSettings) -> bool:
-    """Look whether model files can be kept and read; say whether the store can be opened without making anything."""
+async def check_artifacts(report: Report, settings: ServerSettings) -> Sizes:
+    """Look whether model files can be kept and read; give the sizes of those that are there."""
     if not settings.artifacts.startswith("s3://"):
         return await _check_folder(report, settings)
     report.fact(settings.artifacts)
@@ -46,10 +50,10 @@ async def check_artifacts(report: Report, settings: ServerSettings) -> bool:
         taken.append(1000 * (time.perf_counter() - started))
     report.fact(f"round trip {statistics.median(taken):.1f} ms")
     await _try_out(report, artifacts, settings)
-    return True
+    return artifacts.size
 
 
-async def _check_folder(report: Report, settings: ServerSettings) -> bool:
+async def _check_folder(report: Report, settings: ServerSettings) -> Sizes:
     folder = _folder(settings.artifacts)
     await asyncio.to_thread(check_folder, report, folder, "SERINUS_ARTIFACTS_URL")
     if not settings.is_embedded:
@@ -59,7 +63,12 @@ async def _check_folder(report: Report, settings: ServerSettings) -> bool:
             "SERINUS_S3_ENDPOINT or SERINUS_S3_ACCESS_KEY_ID is set, and model files are kept in a folder.",
             "Set SERINUS_ARTIFACTS_URL to s3://BUCKET/PREFIX, or unset the others.",
         )
-    return await asyncio.to_thread(folder.is_dir)
+    # To open a folder that is not there would make it.
+    return open_objects(settings).size if await asyncio.to_thread(folder.is_dir) else _nothing
+
+
+async def _nothing(_digest: str) -> None:
+    """Give the size of a model file where there is none."""
 
 
 def _folder(place: str) -> Path:

@@ -172,5 +172,7 @@ class RedisBoard:
 
     async def close(self) -> None:
         """Take out the gateways that are still there, and end all connections."""
-        await self._following.close()
-        await self._connection.close()
+        try:
+            await self._following.close()
+        finally:
+            await self._connection.close()
