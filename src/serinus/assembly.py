@@ -202,6 +202,9 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
 
 async def _run(stack: AsyncExitStack, system: System, loaded: LoadedModels) -> None:
     """Start a system's parts; the stack ends them in the opposite order."""
+    if system.siblings is not None:  # to the very end: the others go on showing what this one has counted
+        keep = system.siblings.keep(lambda: _own_readings(system))
+        await stack.enter_async_context(_in_background(keep, "metrics"))
     stack.push_async_callback(_quietly, loaded.close, "the models could not be given back")
     if system.gateway is not None:
         system.log.start()
@@ -215,9 +218,6 @@ async def _run(stack: AsyncExitStack, system: System, loaded: LoadedModels) -> N
     await system.dependencies.look()
     await stack.enter_async_context(_in_background(_keep_reconciled(system), "reconciler"))
     await stack.enter_async_context(_in_background(system.dependencies.run(), "dependencies"))
-    if system.siblings is not None:
-        keep = system.siblings.keep(lambda: _own_readings(system))
-        await stack.enter_async_context(_in_background(keep, "metrics"))
     if system.checker is not None:
         await stack.enter_async_context(_in_background(system.checker.run(), "health checker"))
 

@@ -161,6 +161,8 @@ class HealthChecker:
             self._tell(f"health checks go on without the store: {trouble}", "store")
             return self._engine.last_seen()
         self._told.discard("store")
+        for state in states:
+            self._engine.note(state)
         return states
 
     async def save(self) -> None:

@@ -179,15 +179,16 @@ class DeploymentEngine:
     ) -> Done:
         """Carry out a command, unless it was before; the same one may come twice at the same time."""
         earlier = await outcome(once)
-        if earlier is not None:
-            return earlier
-        try:
-            return await carry_out()
-        except Conflict:
-            earlier = await outcome(once)
-            if earlier is None:
-                raise
-            return earlier
+        if earlier is None:
+            try:
+                return await carry_out()
+            except Conflict:
+                earlier = await outcome(once)
+                if earlier is None:
+                    raise
+        # If whoever saved it was cut short, the reconciler publishes it.
+        behind, silence = await self._behind(self._split(earlier.state))
+        return replace(earlier, unacknowledged=behind, unpublished=silence)
 
     async def _created(self, command: Create, once: Once | None) -> Done:
         async with self._turn(command.name), self._loaded.holding(command.baseline):
@@ -308,8 +309,8 @@ class DeploymentEngine:
         if split is None:
             try:
                 async with self._turn(name):
-                    state = await self._settled(await self.deployment(name))
-                    return await self._recorded(state, command, given, self._clock.now())
+                    state = await self._settled(await self.deployment(name), but_for=cut)
+                    return await self._recorded(state, command, given, datetime.fromisoformat(cut.at))
             except Unavailable as trouble:
                 if board_trouble is None:
                     raise
@@ -440,15 +441,15 @@ class DeploymentEngine:
         present, wanted = Split.decoded(raw), self._split(state)
         return present != wanted and await self._board.publish(wanted)
 
-    async def _settled(self, state: Deployment) -> Deployment:
-        """Put a cut of the deployment's rollout on record, if there is one; give the state to go on from."""
+    async def _settled(self, state: Deployment, *, but_for: Cut | None = None) -> Deployment:
+        """Put a cut of the deployment's rollout on record, if there is another one; give the state to go on from."""
         if state.active is None:
             return state
         raw = await _or_trouble(self._board.split(state.name))
         if not isinstance(raw, SerinusError):
             self._cuts.see({state.name: raw})
         cut = self._cuts.of(state)
-        if cut is None:
+        if cut is None or cut.is_repeated_by(but_for):
             return state
         new, events = on_record(state, cut)
         try:

@@ -71,9 +71,9 @@ class Home:
             os.close(self._lock)
             self._lock = None
 
-    def announce(self, url: str) -> None:
-        """Say in ``server.json`` where the server listens."""
-        self._write("server.json", json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+    def announce(self, url: str, pid: int | None = None) -> None:
+        """Say in ``server.json`` where the server listens, and which process it is, if not this one."""
+        self._write("server.json", json.dumps({"url": url, "pid": pid or os.getpid()}) + "\n")
 
     def hash_key(self) -> bytes:
         """Give the folder's own key for hashing inputs, made at the first start."""
@@ -91,7 +91,7 @@ class Home:
 
     def _write(self, name: str, text: str) -> None:
         """Write a file that only its owner can read: whole or not at all."""
-        fresh = self.folder / f"{name}.new"
+        fresh = self.folder / f"{name}.{os.getpid()}.new"  # workers of one server write at the same time
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)

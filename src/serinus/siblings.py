@@ -1,6 +1,7 @@
 """The workers of one server show their metrics as one, whichever of them is asked."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -15,6 +16,8 @@ from serinus.telemetry import Readings
 
 INTERVAL_S = 1.0
 """How old what one worker shows of another may be."""
+SILENT_S = 5.0
+"""How long a worker that shows nothing more may still have something to write to the log."""
 
 
 class Siblings:
@@ -38,20 +41,25 @@ class Siblings:
             self._write(read())
 
     def together(self, own: Readings) -> Readings:
-        """Add the counts of the other workers to this one's."""
+        """Add the counts of the other workers to this one's.
+
+        What is shown is kept first: whoever is asked next shows no less.
+        """
+        self._write(own)
         others = [kept for path in self._folder.glob("*.json") if path != self._own and (kept := _read(path))]
         return replace(
             own,
             evidence=merged([own.evidence, *(decoded_evidence(each.evidence) for each in others)]),
             failovers=_added(own.failovers, (each.failovers for each in others)),
             forced=_added(own.forced, (each.forced for each in others)),
-            log_pending=own.log_pending + sum(each.log_pending for each in others),
+            log_pending=own.log_pending + sum(each.log_pending for each in others if each.at > time.time() - SILENT_S),
             log_written=own.log_written + sum(each.log_written for each in others),
             log_dropped=own.log_dropped + sum(each.log_dropped for each in others),
         )
 
     def _write(self, readings: Readings) -> None:
         counts = Counts(
+            time.time(),
             encoded_evidence(readings.evidence),
             dict(readings.failovers),
             dict(readings.forced),
@@ -67,8 +75,9 @@ class Siblings:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a worker has counted since it started."""
+    """What a worker has counted since it started, at an instant in seconds since the epoch."""
 
+    at: float
     evidence: list[list[object]]
     failovers: dict[str, int]
     forced: dict[str, int]

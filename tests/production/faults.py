@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
@@ -31,17 +31,25 @@ from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import Engine
 from sqlalchemy import event as listening
 from tests import models
+from tests.models import STABLE
 
 from serinus.assembly import System, SystemClock, _artifacts, _board, _Outside, _put_together
 from serinus.boards.redis.connection import Connection
 from serinus.boards.redis.scripts import Script
+from serinus.core.commands import Command, Create, Promote, StartCanary
+from serinus.core.deployment import Deployment
 from serinus.core.evidence import Counts, Key, bucket_of
+from serinus.core.lifecycle import apply
+from serinus.core.names import VersionRef
+from serinus.core.policy import Settings, ThresholdPolicy
 from serinus.core.records import EvidenceReport
-from serinus.core.routing import Role
+from serinus.core.routing import Role, split_of
 from serinus.home import Home
 from serinus.http.app import control_plane
-from serinus.settings import read_settings
-from serinus.stores.sql import open_store
+from serinus.settings import ServerSettings, read_settings
+from serinus.stores.postgresql import Postgresql
+from serinus.stores.sql import SqlStore, open_store
+from serinus.stores.urls import postgresql_url
 
 NAME = "<name>"
 """Stands in an order for the name of the deployment, which is another one for each process."""
@@ -71,20 +79,19 @@ class Call:
 
 @dataclass(frozen=True)
 class Order:
-    """What is done to each deployment: ``before`` as it is, then, step by step, ``call``.
+    """What is done to each deployment: it is brought through ``before``, then, step by step, there is ``call``.
 
-    Without a call it is a check of the deployment, whose canary has nothing but errors. ``again``: another process
-    repeats the call at once.
+    ``before`` names transitions of ``BEFORE``. Without a call it is a check of the deployment, whose canary has nothing
+    but errors. ``again``: another process repeats the call at once.
     """
 
-    before: tuple[Call, ...]
+    before: tuple[str, ...]
     call: Call | None
     again: bool = False
 
     @classmethod
     def decoded(cls, raw: Any) -> "Order":
-        before, call = tuple(Call(**each) for each in raw["before"]), raw["call"]
-        return cls(before, Call(**call) if call else None, raw["again"])
+        return cls(tuple(raw["before"]), Call(**raw["call"]) if raw["call"] else None, raw["again"])
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,18 @@ class Report:
     @classmethod
     def decoded(cls, raw: Any) -> "Report":
         return cls(**raw | {"steps": tuple(raw["steps"])})
+
+
+NEVER, SOON = ThresholdPolicy(interval_s=86_400), ThresholdPolicy(interval_s=0.1)
+CANARY = VersionRef(STABLE.model, STABLE.version + 1)
+BEFORE: dict[str, Callable[[str], Command]] = {
+    "create": lambda name: Create(name=name, baseline=STABLE, settings=Settings(policy=NEVER)),
+    "create, judged soon": lambda name: Create(name=name, baseline=STABLE, settings=Settings(policy=SOON)),
+    "start": lambda _: StartCanary(canary=CANARY, weight=100.0),
+    "start at zero": lambda _: StartCanary(canary=CANARY, weight=0.0),
+    "promote": lambda _: Promote(),
+}
+"""Transitions by which deployments come to where a command finds them. A canary has all of the traffic, or nothing."""
 
 
 def key_of(name: str) -> str:
@@ -155,10 +174,9 @@ def count(step: Callable[[str], None]) -> None:
 
 
 @asynccontextmanager
-async def put_together(name: str) -> AsyncIterator[System]:
-    """Put a server's parts together as they are, without running them; ``name`` is that of the gateway and checker."""
-    settings = read_settings()
-    store = await open_store(settings.database)
+async def put_together(settings: ServerSettings, name: str = "faults") -> AsyncIterator[System]:
+    """Put a server's parts together as they are, without running them; ``name`` is that of its gateway and checker."""
+    store = SqlStore(Postgresql(postgresql_url(settings.database)))
     board = _board(settings)
     home = Home(settings.home, exclusive=False)
     outside = _Outside(settings, home, store, board, _artifacts(settings), SystemClock(), name, name, None)
@@ -195,16 +213,60 @@ async def check(system: System, deployment: str) -> None:
     await system.checker.check(state, term)
 
 
-@asynccontextmanager
-async def speaking(plane: FastAPI) -> AsyncIterator[tuple[System, httpx2.AsyncClient]]:
-    """Put a system behind the HTTP application, and speak to it without a socket."""
-    transport = httpx2.ASGITransport(app=plane)
-    async with (
-        put_together("faults") as system,
-        httpx2.AsyncClient(transport=transport, base_url="http://faults", trust_env=False) as client,
-    ):
-        plane.state.system = system
-        yield system, client
+@dataclass(frozen=True)
+class Program:
+    """What all processes share: the settings, and the HTTP application, to which each gives a system of its own."""
+
+    settings: ServerSettings
+    plane: FastAPI
+
+    @asynccontextmanager
+    async def speaking(self) -> AsyncIterator[tuple[System, httpx2.AsyncClient]]:
+        """Put a system behind the application, and speak to it without a socket."""
+        transport = httpx2.ASGITransport(app=self.plane)
+        async with (
+            put_together(self.settings) as system,
+            httpx2.AsyncClient(transport=transport, base_url="http://faults", trust_env=False) as client,
+        ):
+            self.plane.state.system = system
+            yield system, client
+
+    async def register(self, versions: int) -> None:
+        await (await open_store(self.settings.database)).close()  # now it has its schema
+        async with put_together(self.settings) as system:
+            for _ in range(versions):
+                await system.registry.register(models.pickled(models.Risk()), STABLE.model)
+
+    async def warm_up(self) -> None:
+        """Do once what each process would do first, and leave nothing open."""
+        async with self.speaking() as (_, client):
+            assert await send(client, Call("GET", "/deployments/nowhere")) == HTTPStatus.NOT_FOUND
+            assert await send(client, Call("GET", "/nowhere")) == HTTPStatus.NOT_FOUND
+
+    async def prepare(self, before: Sequence[str], names: Sequence[str]) -> None:
+        """Bring deployments to where the command finds them."""
+        async with put_together(self.settings) as system:
+            for name in names:
+                state: Deployment | None = None
+                for transition in before:
+                    new, events = apply(state, BEFORE[transition](name), system.now())
+                    await system.store.save(new, state.generation if state else 0, events)
+                    await system.board.publish(split_of(new))
+                    state = new
+
+    async def carry_out(self, order: Order, name: str, step: Callable[[str], None]) -> int:
+        """Carry out the command, and give the status of its answer."""
+        async with self.speaking() as (system, client):
+            status = 0
+            if order.call is None:
+                await bad_evidence(system, name)
+                await check(system, name)
+            else:
+                _is_counted.set(True)
+                status = await send(client, order.call.of(name), key_of(name))
+            step("the answer")
+            _is_counted.set(False)
+            return status
 
 
 async def send(client: httpx2.AsyncClient, call: Call, key: str = "") -> int:
@@ -212,35 +274,6 @@ async def send(client: httpx2.AsyncClient, call: Call, key: str = "") -> int:
         call.method, call.path, json=dict(call.body), headers={"Idempotency-Key": key} if key else {}
     )
     return answer.status_code
-
-
-async def _registered(plane: FastAPI, versions: int) -> None:
-    async with speaking(plane) as (system, _):
-        for _ in range(versions):
-            await system.registry.register(models.pickled(models.Risk()), "risk")
-
-
-async def _prepared(plane: FastAPI, order: Order, names: Sequence[str]) -> None:
-    """Bring deployments to where the command finds them."""
-    async with speaking(plane) as (_, client):
-        for name in names:
-            for call in order.before:
-                status = await send(client, call.of(name))
-                assert status in {200, 201}, (call, name, status)
-
-
-async def _carried_out(plane: FastAPI, order: Order, name: str, step: Callable[[str], None]) -> int:
-    async with speaking(plane) as (system, client):
-        status = 0
-        if order.call is None:
-            await bad_evidence(system, name)
-            await check(system, name)
-        else:
-            _is_counted.set(True)
-            status = await send(client, order.call.of(name), key_of(name))
-        step("the answer")
-        _is_counted.set(False)
-        return status
 
 
 # ------------------------------------------------------------------------------------------ processes
@@ -286,48 +319,53 @@ class Forked:
         return told, os.waitstatus_to_exitcode(status)
 
 
-def _report(plane: FastAPI, order: Order, name: str, die_before: int = 0) -> Report:
+def _report(program: Program, order: Order, name: str, die_before: int = 0) -> Report:
     """Carry out the command in a process that is killed before a step."""
 
     def work(tell: Callable[[object], None]) -> None:
         signal.alarm(PATIENCE_S)
         step = Steps(tell, die_before)
         count(step)
-        tell({"status": asyncio.run(_carried_out(plane, order, name, step))})
+        tell({"status": asyncio.run(program.carry_out(order, name, step))})
 
     told, exit_code = Forked.doing(work).ended()
     steps = tuple(each for each in told if isinstance(each, str))
     return Report(steps, exit_code, next((each["status"] for each in told if isinstance(each, dict)), 0))
 
 
-def _reports(plane: FastAPI, kind: str, order: Order) -> Iterator[Report]:
+def _reports(program: Program, kind: str, order: Order) -> Iterator[Report]:
     """Carry out the command undisturbed on KIND-0; then be killed before step k of it on KIND-k, for every k."""
 
     def prepare(numbers: Iterable[int]) -> None:
         names = [f"{kind}-{number}" for number in numbers]
-        _, code = Forked.doing(lambda _: asyncio.run(_prepared(plane, order, names))).ended()
-        assert code == 0, f"{kind}: the deployments could not be prepared"
+        _in_a_process(program.prepare(order.before, names))
 
     prepare([0])
-    whole = _report(plane, order, f"{kind}-0")
+    whole = _report(program, order, f"{kind}-0")
     yield whole
     numbers = range(1, len(whole.steps) + SPARE + 1)
     prepare(numbers)
     for number in numbers:
         name = f"{kind}-{number}"
-        report = _report(plane, order, name, number)
-        yield replace(report, repeated=_report(plane, order, name).status) if order.again else report
+        report = _report(program, order, name, number)
+        yield replace(report, repeated=_report(program, order, name).status) if order.again else report
         if not report.was_killed:
             return
+
+
+def _in_a_process(work: Coroutine[Any, Any, None]) -> None:
+    """Do something of which no thread and no connection is to be left for the processes that are forked after it."""
+    _, code = Forked.doing(lambda _: asyncio.run(work)).ended()
+    work.close()
+    assert code == 0, work
 
 
 def main() -> None:
     """Carry out every order."""
     wanted = json.load(sys.stdin)
-    plane = control_plane(lambda: put_together("nobody"))
-    _, code = Forked.doing(lambda _: asyncio.run(_registered(plane, wanted["versions"]))).ended()
-    assert code == 0, "the models could not be registered"
-    asyncio.run(_warmed_up(plane))
+    program = Program(read_settings(), control_plane(lambda: put_together(program.settings)))
+    _in_a_process(program.register(wanted["versions"]))
+    asyncio.run(program.warm_up())
     gc.freeze()  # what all share is not looked through, and thereby copied, in each
     gc.disable()
     left = [(kind, Order.decoded(raw)) for kind, raw in wanted["orders"].items()]
@@ -338,7 +376,7 @@ def main() -> None:
             kind, order = left.pop()
 
             def work(tell: Callable[[object], None], kind: str = kind, order: Order = order) -> None:
-                for report in _reports(plane, kind, order):
+                for report in _reports(program, kind, order):
                     tell(asdict(report))
 
             at_work.append((kind, Forked.doing(work)))
@@ -346,13 +384,6 @@ def main() -> None:
         found[kind], code = first.ended()
         assert code == 0, kind
     json.dump(found, sys.stdout)
-
-
-async def _warmed_up(plane: FastAPI) -> None:
-    """Do once what each process would do first, and leave nothing open."""
-    async with speaking(plane) as (_, client):
-        assert await send(client, Call("GET", "/deployments/nowhere")) == HTTPStatus.NOT_FOUND
-        assert await send(client, Call("GET", "/nowhere")) == HTTPStatus.NOT_FOUND
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Fleet:
 
     def whole(self, *arguments: str, **more: str) -> Server:
         """Start a server that serves and judges, and give it when it is ready."""
-        return self._ready(start(self._home("server"), *arguments, **self.settings, **more))
+        return self._ready(self._begun(self._home("server"), *arguments, **more))
 
     def checker(self, *arguments: str, **more: str) -> Server:
         """Start a checker of its own, and give it when it is ready."""
@@ -69,8 +69,8 @@ class Fleet:
                 models.register(client, name, version)
 
     def begin(self, name: str, *arguments: str, **more: str) -> Server:
-        """Start a gateway on a new home of that name, and give it at once, ready or not."""
-        return self._begun(self.folder / name, "--no-checker", *arguments, **more)
+        """Start a server on a home of that name, and give it at once, ready or not."""
+        return self._begun(self.folder / name, *arguments, **more)
 
     def _home(self, kind: str) -> Path:
         return self.folder / f"{kind}-{next(self._numbers)}"

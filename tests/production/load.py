@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass
 class Load:
-    """All that was answered so far; ``lost`` are the ports of connections that broke."""
+    """All that was answered so far; ``lost`` are the ports of connections that broke or gave what is no answer."""
 
     answers: list[Answer] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
@@ -54,11 +54,14 @@ class Load:
 
 
 @contextmanager
-def load(ports: Sequence[int], every_s: Mapping[str, float]) -> Iterator[Load]:
-    """Ask each of the gateways for a prediction of each deployment every so many seconds, until the block ends."""
+def load(ports: Sequence[int], every_s: Mapping[str, float], *, anew: bool = False) -> Iterator[Load]:
+    """Ask each of the gateways for a prediction of each deployment every so many seconds, until the block ends.
+
+    ``anew``: by a new connection each time, instead of one that is kept.
+    """
     load, ended = Load(), Event()
     with ThreadPoolExecutor(1) as thread:
-        work = thread.submit(asyncio.run, _keep_asking(ports, every_s, load, ended))
+        work = thread.submit(asyncio.run, _keep_asking(ports, every_s, load, ended, anew=anew))
         try:
             yield load
         finally:
@@ -66,7 +69,9 @@ def load(ports: Sequence[int], every_s: Mapping[str, float]) -> Iterator[Load]:
             work.result()
 
 
-async def _keep_asking(ports: Sequence[int], every_s: Mapping[str, float], load: Load, ended: Event) -> None:
+async def _keep_asking(
+    ports: Sequence[int], every_s: Mapping[str, float], load: Load, ended: Event, *, anew: bool
+) -> None:
     async def ask(port: int, deployment: str, each_s: float) -> None:
         connection, due = Connection(port), time.monotonic()
         while not ended.is_set():
@@ -74,11 +79,13 @@ async def _keep_asking(ports: Sequence[int], every_s: Mapping[str, float], load:
             await asyncio.sleep(due - time.monotonic())
             try:
                 reply = await connection.predict(deployment, {"features": KNOWN})
-            except (Lost, OSError):
+            except (Lost, OSError, ValueError):
                 load.lost.append(port)
                 await connection.close()
                 continue
             load.answers.append(Answer(deployment, port, reply.sent_at, reply.seconds, reply.status, reply.document))
+            if anew:
+                await connection.close()
         await connection.close()
 
     async with asyncio.TaskGroup() as group:

@@ -25,6 +25,7 @@ from tests.services import PostgreSQL, provided
 from serinus.client import Client
 from serinus.core.events import TRANSITIONS
 
+pytestmark = pytest.mark.timeout(300)
 OUTAGE_S = 20.0
 AT_ONCE_S = 1.0
 SLACK_S = 5.0
@@ -117,7 +118,7 @@ def aftermath(production: Production) -> Aftermath:
             time.sleep(1.0)
         assert eventually(lambda: waiting([*production.gateways, production.bounded]) == 0)
         seen.events = client.events("rolled")["events"]
-        seen.dropped = readings(production.bounded)["serinus_prediction_log_dropped_total"]
+        seen.dropped = readings(production.bounded.url)["serinus_prediction_log_dropped_total"]
     return seen
 
 

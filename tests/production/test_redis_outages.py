@@ -27,6 +27,7 @@ from tests.services import Redis, provided
 
 from serinus.client import Client
 
+pytestmark = pytest.mark.timeout(300)
 PROMPTLY_S = 2.0
 SLACK_S = 10.0
 """What a busy machine may take besides."""

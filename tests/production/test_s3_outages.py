@@ -17,6 +17,7 @@ from tests.production.load import Load, load
 from tests.server import Server, eventually
 from tests.services import SeaweedFS, provided
 
+pytestmark = pytest.mark.timeout(300)
 ASKED = 100
 CACHED, UNSEEN, LATER = 3, 4, 5
 """Versions: one that the gateway had as a canary before, one that it never loaded, one that is registered after."""
@@ -87,7 +88,7 @@ def aftermath(production: Production) -> Aftermath:
             seen.refused_in_s[number] = time.monotonic() - asked_at
         seen.uploads["without"] = upload(gateway)
     gateway.kill()
-    restarted, newcomer = fleet.gateway(home=gateway.home), fleet.begin("newcomer")
+    restarted, newcomer = fleet.gateway(home=gateway.home), fleet.begin("newcomer", "--no-checker")
     seen.restarted = [predict(restarted, "prod")[1] for _ in range(ASKED)]
     assert eventually(lambda: newcomer.announced)
     seen.newcomer_without = ready(newcomer), predict(newcomer, "prod")[0]

@@ -36,19 +36,19 @@ def by_role(rows: Iterable[Logged], rollout: str) -> dict[str, int]:
     return {role: counts[role] for role in ("baseline", "canary")}
 
 
-def readings(server: Server) -> dict[str, float]:
+def readings(url: str) -> dict[str, float]:
     """Read a server's /metrics: values by series, as those are written there."""
-    with _DIRECT.open(f"{server.url}/metrics", timeout=PATIENCE_S) as answer:
+    with _DIRECT.open(f"{url}/metrics", timeout=PATIENCE_S) as answer:
         lines = answer.read().decode().splitlines()
     return {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
 def shares(server: Server, deployments: Iterable[str]) -> dict[str, float]:
     """Give the percentage that a gateway gives to each canary at this moment."""
-    found = readings(server)
+    found = readings(server.url)
     return {name: found.get(f'canary_traffic_pct{{deployment="{name}"}}', 0.0) for name in deployments}
 
 
 def waiting(servers: Iterable[Server]) -> float:
     """Count the predictions that are not in the log yet."""
-    return sum(readings(server)["serinus_prediction_log_pending"] for server in servers)
+    return sum(readings(server.url)["serinus_prediction_log_pending"] for server in servers)

@@ -1,5 +1,5 @@
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,14 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def impatient(_patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait only a moment for a store; for a test whose store says nothing."""
-    for name in _PATIENCE:
-        monkeypatch.setattr(name, SHORT_S)
+def grow_impatient(_patient: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Give what makes all wait only for a moment from now on, for a store that says nothing."""
+
+    def grow_impatient() -> None:
+        for name in _PATIENCE:
+            monkeypatch.setattr(name, SHORT_S)
+
+    return grow_impatient
 
 
 @pytest.fixture(scope="session")

@@ -122,9 +122,9 @@ class Puppets:
 class Unreliable:
     """Passes each call on to something real, unless it is told to fail it or to hold it up.
 
-    By the name of the call: ``fails``, ``gates`` (it begins when the gate is open) and ``late`` (it is done at once and
-    answers when the gate is open); ``calls`` counts those that were made, ``held`` those that are held up now. ``down``
-    fails all calls, ``silent`` holds all of them up.
+    By the name of the call: ``fails``, ``gates`` (it begins when the gate is open), ``late`` (it is done at once and
+    answers when the gate is open) and ``lost`` (it is done, and the answer is lost). ``calls`` counts those that were
+    made, ``held`` those that are held up now. ``down`` fails all calls, ``silent`` holds all of them up.
     """
 
     def __init__(self, real: object) -> None:
@@ -132,6 +132,7 @@ class Unreliable:
         self.fails: dict[str, Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.late: dict[str, asyncio.Event] = {}
+        self.lost: set[str] = set()
         self.down: Exception | None = None
         self.silent: asyncio.Event | None = None
         self.calls: Counter[str] = Counter()
@@ -148,7 +149,7 @@ class Unreliable:
     def mended(self) -> None:
         """Be reliable from now on; whoever waits goes on."""
         shut = [*self.gates.values(), *self.late.values(), *([self.silent] if self.silent else [])]
-        self.fails, self.gates, self.late, self.down, self.silent = {}, {}, {}, None, None
+        self.fails, self.gates, self.late, self.lost, self.down, self.silent = {}, {}, {}, set(), None, None
         for gate in shut:
             gate.set()
 
@@ -166,6 +167,8 @@ class Unreliable:
                 raise trouble
             answer = await method(*args, **kwargs)
             await self._held_up(self.late.get(name))
+            if name in self.lost:
+                raise Unavailable("The connection broke.")
             return answer
 
         return call

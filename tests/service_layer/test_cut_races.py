@@ -1,6 +1,7 @@
 """A cut between several processes, which share the store and the board and nothing else."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from tests.service_layer.doubles import NOW, until
@@ -11,7 +12,7 @@ from serinus.core.deployment import Phase
 from serinus.core.errors import NotAllowed, Unavailable
 from serinus.core.events import EventKind
 from serinus.core.lifecycle import verb_of
-from serinus.core.routing import Cut, Role, split_of
+from serinus.core.routing import Role, split_of
 from serinus.engine import Done, Given
 
 ADA, BEN = Rollback(actor="ada", reason="it answers nonsense"), Rollback(actor="ben")
@@ -101,6 +102,51 @@ async def test_a_cut_that_another_process_records_meanwhile_is_answered_with_its
     assert await recorded(world) == ROLLED_BACK
 
 
+async def test_a_caller_who_goes_away_before_the_board_answers_leaves_a_cut_that_all_can_record(world: World) -> None:
+    await world.rolling()
+    world.shaky_board.late["cut"] = asyncio.Event()
+    rolling_back = asyncio.ensure_future(world.do(ADA))
+    await until(lambda: world.shaky_board.held)
+    rolling_back.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await rolling_back
+
+    other = world.beside()
+    await other.engine.reconcile()
+    world.clock.advance(60.0)
+    await other.engine.reconcile()
+
+    assert await recorded(world) == ROLLED_BACK
+
+
+async def test_a_cut_whose_answer_was_lost_is_in_force_and_the_rollback_goes_through_the_store(world: World) -> None:
+    await world.rolling()
+    world.shaky_board.lost.add("cut")
+
+    done = await world.do(ADA)
+    world.shaky_board.mended()
+    await world.engine.reconcile()
+
+    assert done.state == await world.real_store.deployment(NAME)
+    assert await recorded(world) == ROLLED_BACK
+    assert await world.board.split(NAME) == split_of(done.state).encoded()
+
+
+async def test_a_cut_whose_answer_was_lost_while_the_store_is_gone_is_recorded_later(world: World) -> None:
+    await world.rolling()
+    world.shaky_board.lost.add("cut")
+    world.store.goes_down()
+    with pytest.raises(Unavailable):
+        await world.do(ADA)
+    world.store.mended()
+    world.shaky_board.mended()
+    for _ in range(2):
+        await world.engine.reconcile()
+        world.clock.advance(60.0)
+
+    assert await recorded(world) == ROLLED_BACK
+
+
 async def test_two_rollbacks_at_once_from_two_processes_are_one_and_the_other_is_not_allowed(world: World) -> None:
     await world.rolling()
 
@@ -145,6 +191,60 @@ async def test_a_command_that_is_saved_after_the_cut_does_not_take_it_back(world
     assert (share, answered.model_role) == (0.0, Role.BASELINE)
     assert (await recorded(world))[1:] == ROLLED_BACK
     assert (await world.rollout()).phase is Phase.ROLLED_BACK
+
+
+async def test_a_rollback_does_not_wait_for_a_command_that_the_store_holds_up(
+    world: World, grow_impatient: Callable[[], None]
+) -> None:
+    await world.rolling()
+    world.store.gates["save"] = asyncio.Event()
+    changing = asyncio.ensure_future(world.do(SetWeight(weight=90.0)))
+    await until(lambda: world.store.held)
+    grow_impatient()
+
+    done = await world.do(ADA)
+    share = await world.share()
+    world.store.mended()
+    await changing
+    await until_recorded(world)
+
+    assert (done.state.status, share) == ("stable", 0.0)
+    assert done.unrecorded
+    assert [kind for kind, _ in await recorded(world)] == [EventKind.TRAFFIC_ADJUSTED, EventKind.ROLLED_BACK]
+    assert (await world.rollout()).ended_at == NOW
+
+
+async def test_a_canary_that_was_saved_and_not_published_yet_can_be_rolled_back(world: World) -> None:
+    await world.register(2)
+    await world.deploy()
+    other = world.beside()
+    gate = other.store.late["save"] = asyncio.Event()
+    starting = asyncio.ensure_future(other.start(100.0))
+    await until(lambda: other.store.held)
+
+    await world.do(ADA)
+    gate.set()
+    await starting
+
+    assert (await recorded(world)) == ROLLED_BACK
+    assert await world.board.split(NAME) == split_of(await world.engine.deployment(NAME)).encoded()
+
+
+async def test_a_canary_whose_start_comes_to_the_board_after_its_cut_stays_cut_off(world: World) -> None:
+    await world.register(2)
+    await world.deploy()
+    other = world.beside()
+    gate = other.store.late["save"] = asyncio.Event()
+    starting = asyncio.ensure_future(other.start(100.0))
+    await until(lambda: other.store.held)
+    await world.engine.deployment(NAME)
+
+    done = await cut_unrecorded(world)
+    gate.set()
+    await starting
+
+    assert done.state.status == "stable"
+    assert await world.share() == 0.0
 
 
 async def test_a_rollback_goes_on_after_a_change_that_was_saved_first(world: World) -> None:
@@ -251,17 +351,6 @@ async def test_the_cut_of_an_earlier_canary_on_an_old_board_is_none_of_the_one_t
     assert (await world.rollout()).phase is Phase.ROLLED_BACK
 
 
-async def test_a_cut_of_a_rollout_that_has_ended_changes_nothing_on_record(world: World) -> None:
-    state = await world.rolling()
-    await world.do(Promote())
-    ended = split_of(state).encoded() | {"cut": {**_cut().__dict__} if hasattr(_cut(), "__dict__") else None}
-    world.board.put(NAME, ended)
-
-
-def _cut() -> Cut:
-    return Cut(NOW.isoformat(), "ada")
-
-
 # ------------------------------------------------------------------------------------- a board that forgets
 
 
@@ -304,18 +393,15 @@ async def test_an_old_board_with_an_older_cut_makes_nobody_forget_the_newer_one(
     world.clock.advance(60.0)
     await world.engine.reconcile()
     await world.start(100.0, canary=V3)
-    other = world.beside()
-    await other.engine.reconcile()
     await cut_unrecorded(world)
-    await other.engine.reconcile()
 
     world.board.put(NAME, old)
-    for each in (world, other):
-        await each.engine.reconcile()
+    await world.engine.reconcile()
+    share = await world.share()
 
-    assert await world.share() == 0.0
     with pytest.raises(NotAllowed):
-        await other.do(SetWeight(weight=5.0))
+        await world.do(SetWeight(weight=5.0))
+    assert share == 0.0
     assert (await recorded(world))[2:] == ROLLED_BACK
 
 

@@ -1,6 +1,7 @@
 """A rollback takes the canary's share away on the board first; the record may come later."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import cast
 
@@ -116,10 +117,12 @@ async def test_the_state_of_a_rollback_that_is_not_on_record_yet_is_the_one_that
     assert await world.real_store.deployment(NAME) == done.state
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_store_that_says_nothing_holds_a_rollback_up_for_a_moment_only(world: World) -> None:
+async def test_a_store_that_says_nothing_holds_a_rollback_up_for_a_moment_only(
+    world: World, grow_impatient: Callable[[], None]
+) -> None:
     await world.rolling()
     world.store.falls_silent()
+    grow_impatient()
 
     done = await world.engine.execute(NAME, ADA)
 
@@ -127,11 +130,13 @@ async def test_a_store_that_says_nothing_holds_a_rollback_up_for_a_moment_only(w
     assert "has not answered within" in done.unrecorded
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("call", ["deployment", "save"])
-async def test_a_store_that_answers_late_has_the_record_then_and_once(world: World, call: str) -> None:
+async def test_a_store_that_answers_late_has_the_record_then_and_once(
+    world: World, grow_impatient: Callable[[], None], call: str
+) -> None:
     await world.rolling()
     world.store.gates[call] = asyncio.Event()
+    grow_impatient()
     done = await world.engine.execute(NAME, ADA)
     world.clock.advance(60.0)
 
@@ -144,12 +149,15 @@ async def test_a_store_that_answers_late_has_the_record_then_and_once(world: Wor
     assert [(event.kind, event.at) for event in await world.since_start()] == [(EventKind.ROLLED_BACK, NOW)]
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_record_that_was_written_and_never_confirmed_is_not_written_again(world: World) -> None:
+async def test_a_record_that_was_written_and_never_confirmed_is_not_written_again(
+    world: World, grow_impatient: Callable[[], None]
+) -> None:
     await world.rolling()
     world.store.late["save"] = asyncio.Event()
+    grow_impatient()
     done = await world.engine.execute(NAME, ADA)
     world.clock.advance(60.0)
+    await until(lambda: world.store.held)
 
     repaired = await world.engine.reconcile()  # by what is on record already
     world.store.mended()

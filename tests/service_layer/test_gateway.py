@@ -2,16 +2,14 @@ import asyncio
 import json
 
 import pytest
-from tests.service_layer.doubles import NOW, TURNED, until
+from tests.service_layer.doubles import TURNED, until
 from tests.service_layer.world import NAME, ROW, V1, V2, V3, World
 
-from serinus.core.commands import Configure, Promote, Rollback, SetWeight, Undo
+from serinus.core.commands import Promote, Rollback, SetWeight, Undo
 from serinus.core.errors import ArtifactCorrupt, InvalidFeatures, ModelError, NotFound, Overloaded, Unavailable
 from serinus.core.evidence import Counts, Key
 from serinus.core.ledger import by_version
-from serinus.core.lifecycle import apply
-from serinus.core.policy import Settings
-from serinus.core.routing import Role, Split, split_of
+from serinus.core.routing import Role
 
 BASELINE, CANARY = Role.BASELINE, Role.CANARY
 
@@ -58,121 +56,6 @@ async def test_a_row_reaches_a_canary_in_its_own_order(world: World) -> None:
     await world.ask(CANARY)
 
     assert world.canary().asked[-1][0] == [2.0, 1.0]
-
-
-async def test_a_split_that_comes_before_its_model_sends_all_to_the_baseline(world: World) -> None:
-    await world.register(2)
-    await world.deploy()
-    await world.gateway.start()
-    other = world.restarted()  # another process: the board is its only way to this one
-    other.board = other.shaky_board.real = world.board
-    world.loaded._loads.clear()
-    world.models.gates[V2] = asyncio.Event()
-    world.engine, other.engine._acknowledgement_timeout_s = other.engine, 0.0
-
-    done = await world.start(100.0)
-    drawn = [(await world.ask(role)).model_role for role in Role]
-    world.models.gates[V2].set()
-    await until(lambda: world.gateway.served()[0].canary)
-
-    assert done.unacknowledged == ("gateway-1",)
-    assert drawn == [BASELINE, BASELINE]
-    assert (await world.ask(CANARY)).model_role is CANARY
-    assert await world.board.unacknowledged(NAME, done.state.generation, 20.0) == []
-
-
-async def test_a_lower_weight_is_in_force_when_the_board_tells_of_it(world: World) -> None:
-    state = await world.rolling(weight=50.0)
-    await world.gateway.start()
-    world.store.gates["deployment"] = asyncio.Event()  # nothing can be read
-
-    world.board.put(NAME, Split(NAME, state.generation + 1, f"{NAME}:1", 2, 10.0).encoded())
-    split = world.gateway.served()[0].split  # not a single await later
-
-    assert split is not None
-    assert split.weight == 10.0
-    world.store.gates["deployment"].set()
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [None, {}, "50", {"weight": 50.0}, Split(NAME, 99, f"{NAME}:7", 1, 50.0).encoded()],
-    ids=["deleted", "empty", "text", "partial", "of an unknown rollout"],
-)
-async def test_a_split_that_means_nothing_here_sends_all_to_the_baseline(world: World, raw: object) -> None:
-    await world.rolling(weight=100.0)
-    await world.gateway.start()
-
-    world.board.put(NAME, raw)
-
-    assert (await world.ask(CANARY)).model_role is BASELINE
-
-
-async def test_a_split_of_an_older_generation_is_ignored(world: World) -> None:
-    state = await world.rolling(weight=100.0)
-    await world.gateway.start()
-    await world.do(SetWeight(weight=1.0))
-
-    world.board.put(NAME, split_of(state).encoded())
-
-    split = world.gateway.served()[0].split
-    assert split is not None
-    assert split.weight == 1.0
-
-
-async def test_a_split_of_an_older_generation_is_ignored_while_the_newer_state_is_being_read(world: World) -> None:
-    state = await world.rolling(weight=100.0)
-    await world.gateway.start()
-    world.store.gates["deployment"] = asyncio.Event()
-    world.board.put(NAME, Split(NAME, state.generation + 1).encoded())  # rolled back
-
-    world.board.put(NAME, split_of(state).encoded())
-
-    assert (await world.ask(CANARY)).model_role is BASELINE
-    world.store.gates["deployment"].set()
-
-
-async def test_a_split_older_than_the_state_is_neither_served_nor_acknowledged(world: World) -> None:
-    state = await world.rolling(weight=100.0)
-    world.shaky_board.fails["publish"] = RuntimeError("gone")
-    with pytest.raises(RuntimeError):
-        await world.do(SetWeight(weight=0.0))
-    assert await world.board.split(NAME) == split_of(state).encoded()
-
-    await world.gateway.start()
-
-    assert (await world.ask(CANARY)).model_role is BASELINE
-    assert await world.board.unacknowledged(NAME, state.generation + 1, 0.0) == ["gateway-1"]
-
-
-async def test_a_change_that_comes_as_the_last_one_is_done_is_not_lost(world: World) -> None:
-    state = await world.rolling(weight=50.0)
-    world.gateway._retry_interval_s = 60.0
-    await world.gateway.start()
-    world.board.put(NAME, Split(NAME, state.generation + 1, f"{NAME}:1", 2, 20.0).encoded())
-    refresh, reads = world.gateway._refreshing[NAME], world.store.calls["deployment"]
-
-    while not refresh.done():  # noqa: ASYNC110 - to be there before anything else that follows its end
-        await asyncio.sleep(0)
-    world.board.put(NAME, Split(NAME, state.generation + 2, f"{NAME}:1", 3, 10.0).encoded())
-
-    await until(lambda: world.store.calls["deployment"] > reads + 1)
-
-
-async def test_a_board_that_is_ahead_of_the_store_is_told_of_and_not_hunted_after(world: World) -> None:
-    await world.rolling()
-    world.gateway._retry_interval_s = 60.0
-    await world.gateway.start()
-
-    world.board.put(NAME, Split(NAME, 99).encoded())
-    await until(world.gateway.troubles)
-    reads = world.store.calls["deployment"]
-    for _ in range(50):
-        await asyncio.sleep(0)
-
-    assert world.gateway.troubles() == {NAME: "the board is at generation 99, the store at 2"}
-    assert world.store.calls["deployment"] == reads
-    assert world.gateway._refreshing == {}
 
 
 # ----------------------------------------------------------------------------------------- counting
@@ -443,22 +326,6 @@ async def test_an_earlier_baseline_that_cannot_be_loaded_is_no_trouble(world: Wo
     assert world.gateway.troubles() == {}
 
 
-async def test_a_store_that_fails_for_a_while_delays_a_change_and_loses_none(world: World) -> None:
-    state = await world.rolling(weight=0.0)
-    await world.gateway.start()
-    new, events = apply(state, Configure(settings=Settings(allow_forced=True)), NOW)
-    await world.real_store.save(new, state.generation, events)
-    world.store.fails["deployment"] = Unavailable("gone")
-
-    await world.board.publish(split_of(new))
-    await until(world.gateway.troubles)
-    world.store.fails.clear()
-    await until(lambda: not world.gateway.troubles())
-
-    assert (await world.ask(header="always")).model_role is CANARY
-    assert await world.board.unacknowledged(NAME, new.generation, 0.0) == []
-
-
 async def test_the_model_of_an_ended_rollout_is_given_back(world: World) -> None:
     await world.rolling()
     await world.gateway.start()
@@ -515,29 +382,6 @@ async def test_what_one_deployment_has_loaded_is_not_given_back_because_another_
     assert (await world.ask(BASELINE)).model_version == "risk@1"
 
 
-async def test_a_command_is_in_force_for_the_next_request(world: World) -> None:
-    await world.register(3)
-    await world.deploy()
-    await world.gateway.start()
-
-    answered = []
-    for command in (None, Promote(), Undo()):
-        done = await (world.start(100.0) if command is None else world.do(command))
-        answered.append((await world.ask(CANARY)).model_version)
-        assert done.unacknowledged == ()
-
-    assert answered == ["risk@2", "risk@2", "risk@1"]
-
-
-async def test_other_settings_are_in_force_for_the_next_request(world: World) -> None:
-    await world.rolling(weight=0.0)
-    await world.gateway.start()
-
-    await world.do(Configure(settings=Settings(allow_forced=True)))
-
-    assert (await world.ask(header="always")).model_role is CANARY
-
-
 # ------------------------------------------------------------------------------------------ evidence
 
 
@@ -569,29 +413,6 @@ async def test_a_board_that_fails_for_a_while_does_not_end_the_evidence(world: W
     assert len(await world.board.reports(f"{NAME}:1")) == 1
 
 
-async def test_the_last_evidence_is_put_up_when_the_gateway_stops(world: World) -> None:
-    await world.rolling()
-    world.gateway._evidence_interval_s = 60.0
-    await world.gateway.start()
-    await world.ask(CANARY)
-
-    await world.gateway.stop()
-
-    (report,) = await world.board.reports(f"{NAME}:1")
-    assert report.evidence[Key(f"{NAME}:1", "risk@2", 1, CANARY)].requests == 1
-    assert not world.gateway.ready
-    assert world.gateway._tasks == set()
-
-
-async def test_a_gateway_that_has_stopped_is_waited_for_no_more(world: World) -> None:
-    await world.rolling()
-    await world.gateway.start()
-
-    await world.gateway.stop()
-
-    assert (await world.do(SetWeight(weight=1.0))).unacknowledged == ()
-
-
 async def test_the_features_are_checked_by_the_baselines_signature(world: World) -> None:
     await world.register(1)
     await world.deploy()
@@ -602,14 +423,3 @@ async def test_the_features_are_checked_by_the_baselines_signature(world: World)
 
     assert refused.value.field == "features.y"
     assert (await world.gateway.predict(NAME, ROW)).model_version == str(V1)
-
-
-async def test_at_a_promotion_no_request_goes_back_to_the_old_baseline(world: World) -> None:
-    state = await world.rolling(weight=100.0)
-    await world.gateway.start()
-    promoted, _ = apply(state, Promote(), NOW)
-
-    await world.board.publish(split_of(promoted))  # and before anything is read from the store:
-    answered = await world.ask(BASELINE)
-
-    assert (answered.model_version, answered.model_role) == ("risk@2", BASELINE)

@@ -1,6 +1,7 @@
 """A command that was given a key is carried out once, however often it is sent."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from tests.service_layer.doubles import NOW, until
@@ -227,11 +228,13 @@ async def test_the_same_key_is_answered_though_another_process_recorded_the_cut_
     assert len(await world.since_start()) == 1
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_cut_whose_key_turns_out_to_be_another_commands_is_recorded_all_the_same(world: World) -> None:
+async def test_a_cut_whose_key_turns_out_to_be_another_commands_is_recorded_all_the_same(
+    world: World, grow_impatient: Callable[[], None]
+) -> None:
     await world.rolling()
     await send(world, SetWeight(weight=20.0))
     world.store.falls_silent()
+    grow_impatient()
     done = await send(world, ROLLBACK, OTHER)
 
     world.store.mended()
@@ -260,6 +263,70 @@ async def test_a_cut_with_a_used_key_holds_up_no_other_deployment(world: World) 
     await world.engine.reconcile()
 
     assert [(await world.engine.deployment(name)).status for name in (NAME, "other")] == ["stable", "stable"]
+
+
+# ---------------------------------------------------------------------------------- lost answers
+
+
+@pytest.mark.parametrize("command", [SetWeight(weight=10.0), Promote()], ids=verb_of)
+async def test_a_command_whose_answer_was_lost_gets_it_when_it_is_sent_again(world: World, command: Command) -> None:
+    await world.rolling()
+    world.store.lost.add("save")
+    with pytest.raises(Unavailable):
+        await send(world, command)
+    world.store.mended()
+
+    done = await send(world, command)
+
+    assert done.state == await world.real_store.deployment(NAME)
+    assert len(done.events) == len(await world.since_start()) == 1
+
+
+async def test_a_command_that_is_sent_again_waits_until_the_gateways_follow_it_too(world: World) -> None:
+    await world.rolling()
+    await world.gateway.start()
+    world.store.lost.add("save")
+    with pytest.raises(Unavailable):
+        await send(world, SetWeight(weight=0.0))  # on record, and not on the board
+    world.store.mended()
+
+    sending = asyncio.ensure_future(send(world, SetWeight(weight=0.0)))
+    await until(lambda: world.shaky_board.calls["unacknowledged"] == 3)
+    before = sending.done()
+    await world.engine.reconcile()
+    done = await sending
+
+    assert not before
+    assert (done.unacknowledged, await world.share()) == ((), 0.0)
+
+
+async def test_a_command_that_is_sent_again_without_the_board_says_so(world: World) -> None:
+    await world.rolling()
+    first = await send(world, SetWeight(weight=10.0))
+    world.shaky_board.goes_down()
+
+    again = await send(world, SetWeight(weight=10.0))
+
+    assert again.state == first.state
+    assert again.unpublished == "MemoryBoard is gone."
+
+
+async def test_a_rollback_whose_record_was_written_and_its_answer_lost_is_in_force_and_recorded_once(
+    world: World,
+) -> None:
+    await world.rolling()
+    world.store.lost.add("save")
+    first = await send(world, ROLLBACK)
+    world.store.mended()
+    world.clock.advance(60.0)
+
+    again = await send(world, ROLLBACK)
+    await world.engine.reconcile()
+
+    assert first.unrecorded
+    assert (again.state, again.unrecorded) == (first.state, "")
+    assert [event.kind for event in await world.since_start()] == [EventKind.ROLLED_BACK]
+    assert await world.cut() is None
 
 
 async def test_a_store_that_is_gone_refuses_what_is_no_rollback(world: World) -> None:

@@ -74,6 +74,7 @@ def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.M
         "check_interval": "5",
         "evidence_interval": "0.5",
         "acknowledge_timeout": "0",
+        "load_timeout": "10",
         "drain_delay": "3",
         "log_interval": "0.25",
         "log_limit": "7",

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.services import PostgreSQL, provided
 
@@ -47,9 +48,41 @@ def new_database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) 
 
 @pytest.fixture
 def postgresql_clone(postgresql: PostgreSQL, migrated_template: str) -> Iterator[str]:
+    """A database of the test's own, with nothing in it but the schema."""
     name = postgresql.create_database(migrated_template)
     yield postgresql.url(name)
     postgresql.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgresql: PostgreSQL, migrated_template: str) -> str:
+    return postgresql.url(postgresql.create_database(migrated_template))
+
+
+@pytest.fixture
+def emptied_database(shared_database: str) -> str:
+    """A database with nothing in it but the schema, which the test leaves as it is: much sooner there than a clone."""
+    with psycopg.connect(shared_database) as connection:
+        connection.execute(EMPTY)
+    return shared_database
+
+
+EMPTY = """
+DO $$
+DECLARE name text;
+BEGIN
+    PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend';
+    SET LOCAL session_replication_role = replica; -- no trigger fires
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        IF name LIKE 'predictions\\_%' THEN
+            EXECUTE 'DROP TABLE ' || name;
+        ELSIF name NOT IN ('alembic_version', 'schema_compatibility') THEN
+            EXECUTE 'TRUNCATE ' || name || ' RESTART IDENTITY CASCADE';
+        END IF;
+    END LOOP;
+END $$
+"""
 
 
 @pytest.fixture
@@ -59,7 +92,7 @@ def database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> s
         (tmp_path / "state").mkdir()
         shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "state/serinus.db")
         return f"sqlite:///{tmp_path}/state/serinus.db"
-    return str(request.getfixturevalue("postgresql_clone"))
+    return str(request.getfixturevalue("emptied_database"))
 
 
 @pytest.fixture(scope="module")

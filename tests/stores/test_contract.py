@@ -314,11 +314,11 @@ async def test_a_reader_who_pages_while_others_write_misses_no_event(store: SqlS
     others = [await open_store(database_url) for _ in range(3)]
     writes = asyncio.gather(*(other.record([check_event()] * 2) for other in others for _ in range(15)))
     seen: list[int] = []
-    while not writes.done() or len(seen) < 90:
-        page = await store.events("fraud", after=seen[-1] if seen else 0, limit=7)
-        seen += [entry.id for entry in page]
-        if not page and writes.done():
-            break
+    written = False
+    while not written:
+        written = writes.done()
+        while page := await store.events("fraud", after=seen[-1] if seen else 0, limit=7):
+            seen += [entry.id for entry in page]
     for other in others:
         await other.close()
 

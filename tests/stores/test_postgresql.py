@@ -217,12 +217,8 @@ async def test_who_gets_no_connection_in_time_is_told_so(monkeypatch: pytest.Mon
     await store.close()
 
 
-async def test_a_server_that_became_read_only_is_unavailable(
-    store: SqlStore, run_sql: RunSql, database_url: str
-) -> None:
-    name = database_url.rpartition("/")[2]
-    await run_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    standby = await open_store(database_url)
+async def test_a_server_that_takes_no_writes_is_unavailable_for_them(database_url: str) -> None:
+    standby = await open_store(f"{database_url}?options=-c%20default_transaction_read_only%3Don")
 
     assert await standby.models() == []
     with pytest.raises(Unavailable, match="read-only transaction"):
@@ -309,9 +305,7 @@ async def test_each_day_of_the_log_has_a_partition_made_when_it_is_first_needed(
 
 
 async def test_the_day_of_a_prediction_is_that_of_utc(store: SqlStore, run_sql: RunSql, database_url: str) -> None:
-    name = database_url.rpartition("/")[2]
-    await run_sql(f"ALTER DATABASE {name} SET timezone = 'Pacific/Auckland'")
-    elsewhere = await open_store(database_url)
+    elsewhere = await open_store(f"{database_url}?options=-c%20timezone%3DPacific/Auckland")
 
     await elsewhere.append_predictions([prediction(1, when=MIDNIGHT), prediction(2, when=MIDNIGHT + DAY * 0.99)])
 

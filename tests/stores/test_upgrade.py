@@ -29,6 +29,12 @@ def engine_of(url: str) -> Engine:
 
 
 @pytest.fixture
+def database_url(kind: str, request: pytest.FixtureRequest, database_url: str) -> str:
+    """A database whose schema a test may change."""
+    return database_url if kind == "sqlite" else str(request.getfixturevalue("postgresql_clone"))
+
+
+@pytest.fixture
 def new_engine(new_database_url: str) -> Iterator[Engine]:
     if file := parsed(new_database_url).database:
         Path(file).parent.mkdir(exist_ok=True)

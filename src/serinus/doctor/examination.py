@@ -143,7 +143,7 @@ async def _check_board(report: Report, settings: ServerSettings) -> bool:
         from serinus.doctor.board import check_redis
     except ImportError as missing:
         raise InvalidInput(
-            f"A board on Redis needs the library {missing.name or 'redis'}, which is not installed.",
+            "A board on Redis needs the library redis, which is not installed.",
             remedy="pip install 'serinus[redis]'",
         ) from missing
     return await check_redis(report, settings)

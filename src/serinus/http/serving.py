@@ -1,6 +1,8 @@
 """Runs the server: takes the home, listens, drains on SIGTERM."""
 
+import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -29,6 +31,8 @@ from serinus.settings import ServerSettings, read_settings
 DRAIN_S = 20
 WORKER_PATIENCE_S = 30
 """How long a worker may be silent before it is ended and replaced."""
+ORPHANED_S = 0.5
+"""How often a worker looks whether its server is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,6 @@ class Serving:
     def __call__(self) -> Application:
         """Make a worker's application, in the worker's process."""
         _log_to_stderr(self.settings)
-        signal.signal(signal.SIGTERM, _end_well)
         logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.ERROR)
         home = Home(self.settings.home, exclusive=False)
         return self.application(home, refused=lambda refusal: logger.error(str(refusal)), announce=True)
@@ -63,10 +66,12 @@ class Serving:
         @asynccontextmanager
         async def entered() -> AsyncIterator[System]:
             work = assembled(self.settings, home, serves=self.serves, checks=self.checks, siblings=self.siblings)
-            async with _telling(refused, work) as system:
+            async with _telling(refused, work) as system, AsyncExitStack() as stack:
                 draining.listen(plane)
                 if announce:
-                    _announce(home, self.url)
+                    server = os.getppid()  # the one that replaces its workers
+                    _announce(home, self.url, server)
+                    stack.callback(asyncio.create_task(_end_without(server), name="server").cancel)
                 yield system
 
         plane = control_plane(entered, serves=self.serves)
@@ -147,7 +152,8 @@ def _run_alone(serving: Serving, listener: socket.socket) -> int:
 def _run_workers(serving: Serving, listener: socket.socket) -> int:
     """Run several processes on one port: each that dies is replaced, SIGHUP replaces them one by one."""
     listener.listen(_BACKLOG)
-    with tempfile.TemporaryDirectory(prefix="serinus-") as siblings:
+    home = Home(serving.settings.home, exclusive=False)
+    with home, tempfile.TemporaryDirectory(prefix="serinus-") as siblings:
         each = Serving(
             serving.settings, serving.url, serving.loopback_only, checks=serving.checks, siblings=Path(siblings)
         )
@@ -207,8 +213,15 @@ def _end_well(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _announce(home: Home, url: str) -> None:
-    home.announce(url)
+async def _end_without(server: int) -> None:
+    """End this worker when its server was killed: nobody else would, and the port would stay taken."""
+    while os.getppid() == server:
+        await asyncio.sleep(ORPHANED_S)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _announce(home: Home, url: str, pid: int | None = None) -> None:
+    home.announce(url, pid)
     logger.info("listening", url=url, docs=f"{url}/docs", home=str(home.folder.absolute()))
 
 

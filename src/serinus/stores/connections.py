@@ -45,7 +45,9 @@ class Limits:
     idle_s: float = 15.0
 
 
-QUICK = Limits(statement_s=10.0, lock_s=5.0, transaction_s=12.0)
+# Whoever is paused in a transaction holds its locks for less than others wait for them, and for less than the lease of
+# the leading checker, which a paused leader would else keep beyond its end.
+QUICK = Limits(statement_s=10.0, lock_s=5.0, transaction_s=12.0, idle_s=3.0)
 # While a table's lock is waited for, others queue behind: for less than their own patience.
 SLOW = Limits(statement_s=300.0, lock_s=2.0, transaction_s=310.0)
 MIGRATION = Limits(statement_s=1800.0, lock_s=1800.0, transaction_s=3600.0)
