@@ -12,7 +12,20 @@ import serinus
 from serinus.cli.app import PANELS
 
 ARTICLE = ["models", "deploy", "start", "status", "traffic", "health", "metrics", "promote", "rollback", "history"]
-OURS = ["serve", "register", "configure", "pause", "resume", "undo", "predict", "demo", "version"]
+OURS = [
+    "serve",
+    "check",
+    "config",
+    "doctor",
+    "register",
+    "configure",
+    "pause",
+    "resume",
+    "undo",
+    "predict",
+    "demo",
+    "version",
+]
 COMMANDS = [function.__name__ for functions in PANELS.values() for function in functions]
 
 

@@ -18,8 +18,8 @@ from serinus.core.events import EventKind
 from serinus.core.judge import Health
 from serinus.core.names import VersionRef
 from serinus.core.policy import Settings, ThresholdPolicy
-from serinus.home import Home
 from serinus.core.records import EvidenceReport
+from serinus.home import Home
 from serinus.settings import read_settings
 
 POLICY = ThresholdPolicy(interval_s=0.1, min_requests=20, p95_delta_ms=60_000)
