@@ -215,7 +215,7 @@ def _end_well(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 async def _end_without(server: int) -> None:
     """End this worker when its server was killed: nobody else would, and the port would stay taken."""
-    while os.getppid() == server:
+    while os.getppid() == server:  # noqa: ASYNC110 - a process that is gone sets no event
         await asyncio.sleep(ORPHANED_S)
     signal.raise_signal(signal.SIGTERM)
 
