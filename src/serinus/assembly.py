@@ -18,7 +18,7 @@ from serinus.artifacts import CachedArtifacts, S3Access, open_artifacts
 from serinus.asking import MODEL_SHARE
 from serinus.boards.memory import MemoryBoard
 from serinus.checker import HealthChecker
-from serinus.core.errors import SerinusError, Unavailable
+from serinus.core.errors import InvalidInput, SerinusError, Unavailable
 from serinus.dependencies import OK, Dependencies
 from serinus.engine import DeploymentEngine
 from serinus.formats import Formats
@@ -225,8 +225,14 @@ async def _run(stack: AsyncExitStack, system: System, loaded: LoadedModels) -> N
 def _board(settings: ServerSettings) -> Board:
     if settings.is_embedded:
         return MemoryBoard()
-    from serinus.boards.redis import open_board
-
+    try:
+        from serinus.boards.redis import open_board
+    except ImportError as missing:
+        raise InvalidInput(
+            "A board on Redis needs the library redis, which is not installed.",
+            field="SERINUS_REDIS_URL",
+            remedy="pip install 'serinus[redis]'",
+        ) from missing
     return open_board(settings.redis_url, prefix=settings.redis_prefix, on_trouble=_warn)
 
 

@@ -15,6 +15,7 @@ from serinus.cli.doctor import doctor
 from serinus.cli.exits import ExitCode, exit_code_of
 from serinus.cli.messages import explain
 from serinus.cli.predict import predict
+from serinus.cli.prune import prune
 from serinus.cli.register import register
 from serinus.cli.serve import check, serve
 from serinus.cli.session import Format, Globals
@@ -43,7 +44,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         setup.configure,
     ),
     "Look": (look.status, look.health, look.metrics, look.history, look.models),
-    "Use": (predict, serve, check, config, doctor, demo, version),
+    "Use": (predict, serve, check, config, doctor, prune, demo, version),
 }
 
 

@@ -11,8 +11,8 @@ from serinus.core.names import VersionRef
 
 _NUMBER = r"(?P<number>[+-]?(\d+\.?\d*|\.\d+))"
 _PERCENT = re.compile(_NUMBER + r"\s*%?\Z")
-_SPAN = re.compile(_NUMBER + r"\s*(?P<unit>s|min|m|h)?\Z")
-_SECONDS = {None: 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SPAN = re.compile(_NUMBER + r"\s*(?P<unit>s|min|m|h|d)?\Z")
+_SECONDS = {None: 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _VERSION = re.compile(r"[@v]?(?P<number>\d+)\Z")
 
 
@@ -33,10 +33,10 @@ def rate(text: str) -> float:
 
 
 def span(text: str) -> float:
-    """Read a span of time in seconds: ``300``, ``300s``, ``5m`` or ``1h``."""
+    """Read a span of time in seconds: ``300``, ``300s``, ``5m``, ``1h`` or ``30d``."""
     match = _SPAN.match(text.strip())
     if not match:
-        raise InvalidInput(f"{text!r} is not a span of time.", remedy="Give seconds, or 30s, 5m, 1h.")
+        raise InvalidInput(f"{text!r} is not a span of time.", remedy="Give seconds, or 30s, 5m, 1h, 30d.")
     return float(match["number"]) * _SECONDS[match["unit"]]
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import os
+import multiprocessing
 import signal
 import socket
 import sys
@@ -31,8 +31,6 @@ from serinus.settings import ServerSettings, read_settings
 DRAIN_S = 20
 WORKER_PATIENCE_S = 30
 """How long a worker may be silent before it is ended and replaced."""
-ORPHANED_S = 0.5
-"""How often a worker looks whether its server is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +64,12 @@ class Serving:
         @asynccontextmanager
         async def entered() -> AsyncIterator[System]:
             work = assembled(self.settings, home, serves=self.serves, checks=self.checks, siblings=self.siblings)
-            async with _telling(refused, work) as system, AsyncExitStack() as stack:
+            async with _telling(refused, work) as system:
                 draining.listen(plane)
-                if announce:
-                    server = os.getppid()  # the one that replaces its workers
-                    _announce(home, self.url, server)
-                    stack.callback(asyncio.create_task(_end_without(server), name="server").cancel)
+                server = multiprocessing.parent_process() if announce else None
+                if server is not None:
+                    _announce(home, self.url, server.pid)
+                    _end_without(server.sentinel)
                 yield system
 
         plane = control_plane(entered, serves=self.serves)
@@ -213,11 +211,19 @@ def _end_well(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-async def _end_without(server: int) -> None:
-    """End this worker when its server was killed: nobody else would, and the port would stay taken."""
-    while os.getppid() == server:  # noqa: ASYNC110 - a process that is gone sets no event
-        await asyncio.sleep(ORPHANED_S)
-    signal.raise_signal(signal.SIGTERM)
+def _end_without(server: int) -> None:
+    """End this worker when its server was killed: nobody else would, and the port would stay taken.
+
+    Args:
+        server: what can be read from when the server has ended.
+    """
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(server)
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(server, end)
 
 
 def _announce(home: Home, url: str, pid: int | None = None) -> None:
