@@ -6,15 +6,17 @@ They are sent as pickles, which name their classes here: `tests.server` lets a s
 import pickle
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from serinus.client import Client
 from serinus.core.names import VersionRef
 from serinus.core.records import Package
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 AGE, CHOL = Feature("age", Dtype.INT), Feature("chol", Dtype.FLOAT)
 STABLE = VersionRef("risk", 1)
@@ -91,8 +93,10 @@ def register(client: Client, name: str, model: object, **about: Any) -> str:
     return reference
 
 
-def classifier() -> tuple[LogisticRegression, np.ndarray[Any, Any]]:
+def classifier() -> tuple["LogisticRegression", np.ndarray[Any, Any]]:
     """Fit a real, small scikit-learn model; gives it with its training data, whose columns are x0 and x1."""
+    from sklearn.linear_model import LogisticRegression
+
     draws = np.random.default_rng(7)
     X = draws.normal(size=(200, 2))
     return LogisticRegression().fit(X, (X[:, 0] + X[:, 1] > 0).astype(int)), X

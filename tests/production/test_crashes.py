@@ -27,7 +27,7 @@ from tests.server import PATIENCE_S, Server, environment
 
 from serinus.core.events import EventKind
 
-pytestmark = pytest.mark.timeout(300)  # a hundred and eighty processes are killed before the first test
+pytestmark = pytest.mark.timeout(600)  # some two hundred processes are killed before the first test
 
 CREATE = Call(
     "POST",
@@ -90,7 +90,7 @@ def crash(fleet: Fleet) -> dict[str, list[Report]]:
         input=json.dumps(wanted),
         stdout=subprocess.PIPE,
         text=True,
-        timeout=250,
+        timeout=550,
         check=True,
         env=environment(SERINUS_HOME=str(fleet.folder / "killed"), **fleet.settings),
     )

@@ -28,7 +28,7 @@ from serinus.core.events import TRANSITIONS
 pytestmark = pytest.mark.timeout(300)
 OUTAGE_S = 20.0
 AT_ONCE_S = 1.0
-SLACK_S = 5.0
+SLACK_S = 3.0
 """What a busy machine may take besides."""
 STEADY = 30.0
 LOG_LIMIT = 50

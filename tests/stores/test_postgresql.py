@@ -189,7 +189,7 @@ async def test_what_another_keeps_locked_is_unavailable(
 async def test_whoever_falls_asleep_in_a_transaction_loses_its_locks(
     monkeypatch: pytest.MonkeyPatch, database_url: str, other: SqlStore
 ) -> None:
-    monkeypatch.setattr(connections, "QUICK", Limits(statement_s=20, lock_s=20, transaction_s=60, idle_s=0.1))
+    monkeypatch.setattr(connections, "QUICK", Limits(statement_s=20, lock_s=20, transaction_s=60, idle_s=1))
     store = await open_store(database_url)
 
     async def fall_asleep() -> None:
@@ -331,6 +331,17 @@ async def test_days_that_are_over_are_dropped_whole(store: SqlStore, run_sql: Ru
 
     assert pruned.predictions == 5
     assert await days(run_sql) == ["predictions_20250303", "predictions_20250304"]
+
+
+async def test_a_partition_that_somebody_else_added_is_left_there_and_only_its_rows_are_removed(
+    store: SqlStore, run_sql: RunSql
+) -> None:
+    await run_sql("CREATE TABLE predictions_default PARTITION OF predictions DEFAULT")
+    await store.append_predictions([prediction(1)])
+    await run_sql("UPDATE predictions SET at = at - interval '1 year'")
+
+    assert (await store.prune(NOW)).predictions == 1
+    assert await days(run_sql) == ["predictions_20250301", "predictions_default"]
 
 
 async def test_a_day_that_another_process_has_dropped_is_made_again(store: SqlStore, other: SqlStore) -> None:

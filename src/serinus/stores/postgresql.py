@@ -186,13 +186,14 @@ def _as_it_is(value: object) -> object:
 
 
 def _is_outdated(connection: Connection) -> bool:
+    outdated = needs_upgrade(connection)
     encoding = connection.scalar(text("SHOW server_encoding"))
     if encoding not in {"UTF8", "SQL_ASCII"}:
         raise PlatformError(
             f"The database {named(connection.engine.url)} keeps text as {encoding}, which has not all characters.",
             remedy="Make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.",
         )
-    return needs_upgrade(connection)
+    return outdated
 
 
 def _wait_for_other_upgrades(connection: Connection) -> None:

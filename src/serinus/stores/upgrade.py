@@ -39,16 +39,17 @@ def needs_upgrade(connection: Connection) -> bool:
     Raises:
         PlatformError: as ``upgrade``.
     """
+    # First what takes long, as long as no transaction has begun.
     script = ScriptDirectory.from_config(alembic_config(connection))
+    known, head = {revision.revision for revision in script.walk_revisions()}, script.get_current_head()
     current = MigrationContext.configure(connection).get_current_revision()
-    known = {revision.revision for revision in script.walk_revisions()}
     if current is None or current in known:
-        return current != script.get_current_head()
+        return current != head
     oldest = _oldest_that_works(connection)
     if oldest not in known:
         raise PlatformError(
             f"The database has schema revision {current!r}, and this version of Serinus knows revisions up to "
-            f"{script.get_current_head()!r}: a newer Serinus has upgraded it, to what works from {oldest!r} on.",
+            f"{head!r}: a newer Serinus has upgraded it, to what works from {oldest!r} on.",
             remedy="Run that newer version, or restore the database from a backup made before its upgrade.",
             revision=current,
         )

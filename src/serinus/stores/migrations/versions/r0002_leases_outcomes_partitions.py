@@ -105,10 +105,11 @@ DECLARE
     removed bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('serinus predictions', 0));
+    -- Names of days are as long as each other, so their order is that of time.
     SELECT inhrelid::regclass INTO part FROM pg_inherits
     JOIN pg_class ON pg_class.oid = inhrelid
-    WHERE inhparent = 'predictions'::regclass
-      AND to_date(substr(relname, length('predictions_') + 1), 'YYYYMMDD') + 1 <= before
+    WHERE inhparent = 'predictions'::regclass AND relname ~ '^predictions_[0-9]{{8}}$'
+      AND relname::text < 'predictions_' || to_char(before, 'YYYYMMDD') COLLATE "C"
     ORDER BY relname LIMIT 1;
     IF part IS NULL THEN
         RETURN NULL;
