@@ -12,13 +12,13 @@ from tests.core.samples import CANARY, JSON, lived
 
 from serinus.core.commands import Pause, Promote, SetWeight, StartCanary
 from serinus.core.policy import Settings
-from serinus.core.routing import Role, Split, assign, forced_role, split_of, sticky_point
+from serinus.core.routing import LARGEST, Role, Split, assign, forced_role, split_of, sticky_point
 
 DRAWS = 100_000
 START = StartCanary(canary=CANARY, weight=10)
 KEY = b"a key of the deployment"
 
-WHOLE = st.integers(0, 2**63)
+WHOLE = st.integers(0, LARGEST)
 NAMES = st.text(st.characters(), max_size=12)
 WEIGHTS = st.floats(0, 100)
 SPLITS = st.builds(
@@ -114,6 +114,11 @@ def test_a_split_comes_back_from_a_board_as_it_was(kept: Split) -> None:
 @given(JSON)
 def test_whatever_is_not_a_split_is_none(raw: object) -> None:
     assert Split.decoded(raw) is None
+
+
+@given(SPLITS, st.sampled_from(["generation", "split_version"]), st.integers(LARGEST + 1, 2**63))
+def test_a_number_beyond_the_greatest_makes_the_split_none(kept: Split, name: str, value: int) -> None:
+    assert Split.decoded(kept.encoded() | {name: value}) is None
 
 
 @given(

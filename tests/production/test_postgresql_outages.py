@@ -1,11 +1,12 @@
 """Without PostgreSQL predictions go on, a rollback is in force at once, and all of it is on record afterwards, once."""
 
 import json
+import shutil
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,9 +19,9 @@ from tests.models import KNOWN, STABLE
 from tests.production.conftest import MakeFleet
 from tests.production.fleet import Fleet
 from tests.production.load import Answer, Load, load, most
-from tests.production.watching import by_role, logged, readings, shares, waiting
+from tests.production.watching import by_role, generation_and_share, logged, readings, shares, splits, waiting
 from tests.server import COMMAND, PATIENCE_S, Server, environment, eventually
-from tests.services import PostgreSQL, provided
+from tests.services import PostgreSQL, Redis, provided
 
 from serinus.client import Client
 from serinus.core.events import TRANSITIONS
@@ -40,9 +41,10 @@ BY_HAND = {"auto_promote": False, "auto_rollback": False, "policy": {"interval_s
 
 @dataclass(frozen=True)
 class Production:
-    """A fleet with a PostgreSQL of its own; ``bounded`` is a third gateway, that keeps little for its log."""
+    """A fleet with a PostgreSQL and a Redis of its own; ``bounded`` is a third gateway, that keeps little for its log."""
 
     postgresql: PostgreSQL
+    redis: Redis
     fleet: Fleet
     gateways: list[Server]
     bounded: Server
@@ -61,14 +63,17 @@ class Production:
 
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory, new_fleet: MakeFleet) -> Iterator[Production]:
-    with provided(PostgreSQL(durable=True)) as postgresql:
-        database = postgresql.url(postgresql.create_database())
-        with new_fleet(tmp_path_factory.mktemp("postgresql-outages"), SERINUS_DATABASE_URL=database) as fleet:
+    with provided(PostgreSQL(durable=True)) as postgresql, provided(Redis()) as redis:
+        own = {
+            "SERINUS_DATABASE_URL": postgresql.url(postgresql.create_database()),
+            "SERINUS_REDIS_URL": redis.url(),
+        }
+        with new_fleet(tmp_path_factory.mktemp("postgresql-outages"), **own) as fleet:
             gateways = fleet.gateways(2)
             bounded = fleet.gateway(SERINUS_LOG_LIMIT=str(LOG_LIMIT))
             fleet.checker()
             fleet.register(gateways[0], models.Risk(), models.Risk())
-            yield Production(postgresql, fleet, gateways, bounded)
+            yield Production(postgresql, redis, fleet, gateways, bounded)
 
 
 # ----------------------------------------------------------------------------------------------- stopped
@@ -314,3 +319,54 @@ def test_a_database_that_hangs_holds_up_neither_predictions_nor_a_rollback(produ
 
 def _latencies(answers: list[Answer]) -> str:
     return milliseconds([each.seconds for each in answers])
+
+
+# ---------------------------------------------------------------------------- with a board of the past
+
+
+BLIND_S = 3.0
+
+
+def test_a_board_of_the_past_gives_nothing_back_while_nobody_can_repair_it(production: Production) -> None:
+    first, second = production.gateways
+    postgresql, redis = production.postgresql, production.redis
+    names = ("silenced", "ended", "cut")
+    earlier = redis.folder / "earlier.rdb"
+    with first.client() as client:
+        for name in names:
+            production.start(client, name, 50.0)
+        redis.save()
+        shutil.copy(redis.dump, earlier)
+        past = splits(production.fleet)
+        client.set_weight("silenced", 0.0)
+        client.rollback("ended")
+        nothing = {"silenced": 0.0, "ended": 0.0}
+        assert eventually(lambda: all(shares(each, nothing) == nothing for each in production.gateways))
+        postgresql.stop("immediate")
+        with second.http() as http:
+            cut = http.post("/deployments/cut/rollback", json={"reason": REASON})
+        cut_at = time.monotonic()
+        with load(production.ports, dict.fromkeys(names, EACH_S)) as seen:
+            redis.kill()
+            shutil.copy(earlier, redis.dump)
+            redis.start()
+            time.sleep(BLIND_S)
+            blind = splits(production.fleet)
+            postgresql.start()
+            assert eventually(lambda: all(is_stable(second, name) for name in ("ended", "cut")))
+            assert eventually(lambda: _agree(production, client, names))
+        events = client.events("cut")["events"]
+        client.rollback("silenced")
+
+    assert cut.status_code == 202
+    assert {name: blind[name] for name in names} == {name: past[name] for name in names}
+    for name in names:
+        answers = seen.of(name, after=cut_at)
+        assert len(answers) > BLIND_S / EACH_S
+        assert {(each.status, each.is_canary) for each in answers} == {(200, False)}, name
+    assert [event["reason"] for event in events if event["kind"] == "rolled_back"] == [REASON]
+
+
+def _agree(production: Production, client: Client, names: Sequence[str]) -> bool:
+    kept = splits(production.fleet)
+    return all(generation_and_share(kept[name]) == generation_and_share(client.deployment(name)) for name in names)

@@ -4,7 +4,6 @@ An outage is met by five deployments whose canary had 50 %: one is lowered to 20
 back; one is rolled back while it lasts, and one lowered to 10 %.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -14,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis as redis_client
 from tests import models
 from tests.e2e.reporting import say
 from tests.models import STABLE
 from tests.production.conftest import MakeFleet
 from tests.production.fleet import Fleet
 from tests.production.load import WINDOW, Load, highest_share, load, most
-from tests.production.watching import by_role, logged, shares, waiting
+from tests.production.watching import by_role, generation_and_share, logged, shares, splits, waiting
 from tests.server import Server, eventually
 from tests.services import Redis, provided
 
@@ -97,16 +95,13 @@ class Production:
         """Whether every gateway divides its traffic so."""
         return all(shares(gateway, wanted) == wanted for gateway in self.gateways)
 
-    def board(self) -> dict[str, Any]:
-        """Read what the board keeps."""
-        with redis_client.Redis.from_url(self.redis.url(), decode_responses=True) as board:
-            kept: dict[str, str] = board.hgetall(f"{self.fleet.settings['SERINUS_REDIS_PREFIX']}splits")
-        return {name: json.loads(text) for name, text in kept.items()}
-
     def board_agrees(self, states: dict[str, Any]) -> bool:
         """Whether the board has what the store says."""
-        kept = self.board()
-        return all(name in kept and _of_split(kept[name]) == _of_state(state) for name, state in states.items())
+        kept = splits(self.fleet)
+        return all(
+            name in kept and generation_and_share(kept[name]) == generation_and_share(state)
+            for name, state in states.items()
+        )
 
 
 @dataclass
@@ -199,14 +194,6 @@ def _has_converged(production: Production, client: Client, names: dict[str, str]
     return production.board_agrees(states) and production.are_in_force(wanted)
 
 
-def _of_state(state: dict[str, Any]) -> tuple[int, float]:
-    return state["generation"], 0.0 if state["status"] == "stable" else state["rollout"]["weight"]
-
-
-def _of_split(split: dict[str, Any]) -> tuple[int, float]:
-    return split["generation"], split["weight"] if split["cut"] is None else 0.0
-
-
 def _count(production: Production, client: Client, seen: Aftermath, ended_at: float) -> None:
     """Compare the evidence with the log as soon as the log is whole."""
     assert eventually(lambda: waiting(production.gateways) == 0)
@@ -261,7 +248,7 @@ def test_a_command_is_carried_out_with_a_warning(aftermath: Aftermath, what: str
     command = aftermath.commands[what].document
 
     assert command["recorded"] is True
-    assert _of_state(command)[1] == weight
+    assert generation_and_share(command)[1] == weight
     assert bool(command["warnings"]) is not aftermath.answers
 
 

@@ -1,11 +1,14 @@
 """What a test sees of a fleet from outside: metrics, the prediction log, how each gateway divides its traffic."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
 import psycopg
+from redis import Redis
 from tests.production.fleet import Fleet
 from tests.server import PATIENCE_S, Server
 
@@ -52,3 +55,17 @@ def shares(server: Server, deployments: Iterable[str]) -> dict[str, float]:
 def waiting(servers: Iterable[Server]) -> float:
     """Count the predictions that are not in the log yet."""
     return sum(readings(server.url)["serinus_prediction_log_pending"] for server in servers)
+
+
+def splits(fleet: Fleet) -> dict[str, dict[str, Any]]:
+    """Read what the board keeps for each deployment."""
+    with Redis.from_url(fleet.settings["SERINUS_REDIS_URL"], decode_responses=True) as board:
+        kept: dict[str, str] = board.hgetall(f"{fleet.settings['SERINUS_REDIS_PREFIX']}splits")
+    return {name: json.loads(text) for name, text in kept.items()}
+
+
+def generation_and_share(document: Mapping[str, Any]) -> tuple[int, float]:
+    """Give the two of a split on the board, or of a deployment as the API describes it."""
+    if "cut" in document:
+        return document["generation"], document["weight"] if document["cut"] is None else 0.0
+    return document["generation"], 0.0 if document["status"] == "stable" else document["rollout"]["weight"]
