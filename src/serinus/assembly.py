@@ -15,7 +15,6 @@ from typing import Any
 import structlog
 
 from serinus.artifacts import CachedArtifacts, S3Access, open_artifacts
-from serinus.asking import MODEL_SHARE
 from serinus.boards.memory import MemoryBoard
 from serinus.checker import HealthChecker
 from serinus.core.errors import InvalidInput, SerinusError, Unavailable
@@ -23,6 +22,7 @@ from serinus.dependencies import OK, Dependencies
 from serinus.engine import DeploymentEngine
 from serinus.formats import Formats
 from serinus.gateway import Gateway
+from serinus.gateway.asking import MODEL_SHARE
 from serinus.gathering import Gatherer
 from serinus.home import Home
 from serinus.leadership import Leadership
@@ -163,7 +163,7 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         sticky_key=secret,
         new_id=lambda: uuid.uuid4().hex,
         on_trouble=_warn,
-        on_state=engine.note,
+        on_state=engine.record.note,
     )
     # The embedded board's only process leads as soon as it starts, whoever led before it.
     holder = f"embedded on {socket.gethostname()}:{home.folder.absolute()}" if settings.is_embedded else outside.name
@@ -310,7 +310,7 @@ async def _keep_reconciled(system: System) -> None:
             _warn(f"the board and the store cannot be made to agree: {trouble}")
         before = trouble
         if system.gateway is not None:
-            system.gateway.notice(system.engine.last_seen())
+            system.gateway.notice(system.engine.record.last_seen())
 
 
 # ---------------------------------------------------------------------------------------- observation
@@ -342,7 +342,7 @@ def _own_readings(system: System) -> Readings:
         log_written=log.written,
         log_dropped=log.dropped,
         leased=leased,
-        rollouts={state.name: system.engine.changed_at(state) for state in system.engine.last_seen()},
+        rollouts={state.name: system.engine.record.changed_at(state) for state in system.engine.record.last_seen()},
         dependencies={name: state == OK for name, state in system.dependencies.states().items()},
         checker=CheckerReading(checker.leads, checker.ticked_at, checker.failures) if checker else None,
     )

@@ -159,10 +159,10 @@ class HealthChecker:
             states = await within(PATIENCE_S, self._store.deployments(), "The store")
         except Unavailable as trouble:
             self._tell(f"health checks go on without the store: {trouble}", "store")
-            return self._engine.last_seen()
+            return self._engine.record.last_seen()
         self._told.discard("store")
         for state in states:
-            self._engine.note(state)
+            self._engine.record.note(state)
         return states
 
     async def save(self) -> None:

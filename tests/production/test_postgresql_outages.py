@@ -41,7 +41,7 @@ BY_HAND = {"auto_promote": False, "auto_rollback": False, "policy": {"interval_s
 
 @dataclass(frozen=True)
 class Production:
-    """A fleet with a PostgreSQL and a Redis of its own; ``bounded`` is a third gateway, that keeps little for its log."""
+    """A fleet with a PostgreSQL and a Redis of its own; ``bounded`` is a third gateway, with a small log."""
 
     postgresql: PostgreSQL
     redis: Redis

@@ -10,8 +10,8 @@ from serinus.stores.sqlite import make_ready
 
 SHORT_S = 0.05
 _PATIENCE = (
-    "serinus.engine.RECORD_TIMEOUT_S",
-    "serinus.engine.LOOK_TIMEOUT_S",
+    "serinus.engine.rollbacks.RECORD_TIMEOUT_S",
+    "serinus.engine.rollbacks.LOOK_TIMEOUT_S",
     "serinus.gathering.PATIENCE_S",
     "serinus.checker.PATIENCE_S",
 )

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 import pytest
 from tests.service_layer.doubles import SIGNATURE, TURNED, LeapingLoop, Puppet, model_version
 
-from serinus.arms import Arm
-from serinus.asking import Outcome, ask
 from serinus.core.answers import Answer
 from serinus.core.errors import BadOutput, ModelError, ModelTimeout, Overloaded, PlatformError, Unavailable
 from serinus.core.evidence import Key
 from serinus.core.names import VersionRef
 from serinus.core.routing import Role
+from serinus.gateway.arms import Arm
+from serinus.gateway.asking import Outcome, ask
 
 T = TypeVar("T")
 

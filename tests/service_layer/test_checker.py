@@ -434,7 +434,7 @@ async def test_the_checker_outlives_a_round_that_fails(world: World) -> None:
     world.clock.advance(2.0)  # within the lease of the one that leads
     await world.report(BAD)
 
-    await until(lambda: world.store.calls["save"] == 3 and not world.engine._recordings)
+    await until(lambda: world.store.calls["save"] == 3 and not world.engine._rollbacks._recordings)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 

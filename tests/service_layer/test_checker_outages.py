@@ -26,7 +26,7 @@ async def watched(world: World) -> None:
 async def back(world: World) -> list[EventKind]:
     """Bring the store back, and give what is on record when the reconciler has looked twice."""
     world.store.mended()
-    await until(lambda: not world.engine._recordings)
+    await until(lambda: not world.engine._rollbacks._recordings)
     await world.engine.reconcile()
     world.clock.advance(60.0)
     await world.engine.reconcile()

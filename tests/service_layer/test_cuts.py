@@ -141,7 +141,7 @@ async def test_a_store_that_answers_late_has_the_record_then_and_once(
     world.clock.advance(60.0)
 
     world.store.mended()
-    await until(lambda: not world.engine._recordings)
+    await until(lambda: not world.engine._rollbacks._recordings)
     await world.engine.reconcile()
 
     assert done.unrecorded
@@ -161,7 +161,7 @@ async def test_a_record_that_was_written_and_never_confirmed_is_not_written_agai
 
     repaired = await world.engine.reconcile()  # by what is on record already
     world.store.mended()
-    await until(lambda: not world.engine._recordings)
+    await until(lambda: not world.engine._rollbacks._recordings)
 
     assert done.unrecorded
     assert repaired == [NAME]
@@ -179,7 +179,7 @@ async def test_a_caller_who_goes_away_leaves_the_cut_in_force_and_its_record_to_
         await rolling_back
     share = await world.share()
     world.store.mended()
-    await until(lambda: not world.engine._recordings)
+    await until(lambda: not world.engine._rollbacks._recordings)
 
     assert share == 0.0
     assert (await world.engine.deployment(NAME)).status == "stable"

@@ -388,7 +388,7 @@ async def test_names_that_were_only_asked_for_are_not_remembered(world: World) -
             await world.do(Rollback(), f"nowhere-{number}")
 
     gc.collect()
-    assert len(world.engine._turns) == 0
+    assert len(world.engine.record._turns) == 0
 
 
 async def test_a_deployment_with_a_name_that_cannot_be_is_refused_before_anything_is_loaded(world: World) -> None:

@@ -25,6 +25,13 @@ async def serving(world: World, **settings: bool) -> Deployment:
     return state
 
 
+def is_over(world: World) -> bool:
+    """Say whether the gateway does nothing more by itself."""
+    following, reporting = world.gateway._following, world.gateway._reporting
+    ended = all(task is None or task.done() for task in (reporting, following._retrying))
+    return ended and not following._refreshing
+
+
 async def role(world: World, **more: str) -> Role:
     """Give the role that answers a request which is the canary's by its split."""
     return (await world.ask(CANARY, **more)).model_role
@@ -42,7 +49,7 @@ async def test_a_split_that_comes_before_its_model_sends_all_to_the_baseline(wor
     await world.deploy()
     await world.gateway.start()
     other = world.beside()  # the board is its only way to this one
-    other.engine._acknowledgement_timeout_s = other.engine._loading_timeout_s = 0.0
+    other.engine.record._acknowledgement_timeout_s = other.engine.record._loading_timeout_s = 0.0
     world.models.gates[V2] = asyncio.Event()
 
     done = await other.start(100.0)
@@ -121,10 +128,10 @@ async def test_a_split_older_than_the_state_is_neither_served_nor_acknowledged(w
 
 async def test_a_change_that_comes_as_the_last_one_is_done_is_not_lost(world: World) -> None:
     state = await world.rolling(weight=50.0)
-    world.gateway._retry_interval_s = 60.0
+    world.gateway._following._retry_interval_s = 60.0
     await world.gateway.start()
     world.board.put(NAME, Split(NAME, state.generation + 1, f"{NAME}:1", 2, 20.0).encoded())
-    refresh, reads = world.gateway._refreshing[NAME], world.store.calls["deployment"]
+    refresh, reads = world.gateway._following._refreshing[NAME], world.store.calls["deployment"]
 
     while not refresh.done():  # noqa: ASYNC110 - to be there before anything else that follows its end
         await asyncio.sleep(0)
@@ -135,7 +142,7 @@ async def test_a_change_that_comes_as_the_last_one_is_done_is_not_lost(world: Wo
 
 async def test_a_board_that_is_ahead_of_the_store_is_told_of_and_not_hunted_after(world: World) -> None:
     await world.rolling()
-    world.gateway._retry_interval_s = 60.0
+    world.gateway._following._retry_interval_s = 60.0
     await world.gateway.start()
 
     world.board.put(NAME, Split(NAME, 99).encoded())
@@ -146,7 +153,7 @@ async def test_a_board_that_is_ahead_of_the_store_is_told_of_and_not_hunted_afte
 
     assert world.gateway.troubles() == {NAME: "the board is at generation 99, the store at 2"}
     assert world.store.calls["deployment"] == reads
-    assert world.gateway._refreshing == {}
+    assert world.gateway._following._refreshing == {}
 
 
 async def test_a_store_that_fails_for_a_while_delays_a_change_and_loses_none(world: World) -> None:
@@ -264,8 +271,8 @@ async def test_a_cut_stays_when_the_state_is_read_anew(world: World) -> None:
     await serving(world)
     await cut(world)
 
-    world.gateway._refresh(NAME)
-    await world.gateway._settled()
+    world.gateway._following._refresh(NAME)
+    await world.caught_up()
 
     assert await role(world) is BASELINE
 
@@ -374,7 +381,7 @@ async def test_a_change_that_the_board_does_not_tell_of_is_taken_up_when_it_is_n
     before = await role(world)
 
     world.gateway.notice([done.state])
-    await world.gateway._settled()
+    await world.caught_up()
 
     assert (before, await role(world)) == (CANARY, BASELINE)
 
@@ -386,7 +393,7 @@ async def test_a_deployment_that_the_board_does_not_tell_of_is_served_when_it_is
     state = await world.deploy()
 
     world.gateway.notice([state])
-    await world.gateway._settled()
+    await world.caught_up()
 
     assert (await world.ask()).model_version == "risk@1"
 
@@ -397,12 +404,12 @@ async def test_what_is_served_already_is_not_read_again(world: World) -> None:
 
     world.gateway.notice([state])
 
-    assert world.gateway._refreshing == {}
+    assert world.gateway._following._refreshing == {}
     assert world.store.calls["deployment"] == reads
 
 
 async def test_what_is_in_trouble_is_left_to_be_tried_again_in_its_time(world: World) -> None:
-    world.gateway._retry_interval_s = 60.0
+    world.gateway._following._retry_interval_s = 60.0
     await world.register()
     state = await world.deploy()
     await world.loaded.close()
@@ -412,7 +419,7 @@ async def test_what_is_in_trouble_is_left_to_be_tried_again_in_its_time(world: W
 
     world.gateway.notice([state])
 
-    assert world.gateway._refreshing == {}
+    assert world.gateway._following._refreshing == {}
     assert world.models.starts[V1] == starts
 
 
@@ -430,7 +437,7 @@ async def test_the_last_evidence_is_put_up_when_the_gateway_stops(world: World) 
     (report,) = await world.board.reports(f"{NAME}:1")
     assert report.evidence[Key(f"{NAME}:1", "risk@2", 1, CANARY)].requests == 1
     assert not world.gateway.ready
-    assert world.gateway._tasks == set()
+    assert is_over(world)
 
 
 async def test_a_gateway_that_has_stopped_is_waited_for_no_more(world: World) -> None:
@@ -450,7 +457,7 @@ async def test_a_gateway_whose_board_is_gone_stops_and_says_that_its_last_eviden
         await world.gateway.stop()
 
     assert not world.gateway.ready
-    assert (world.gateway._tasks, world.gateway._refreshing) == (set(), {})
+    assert is_over(world)
     assert (await world.do(SetWeight(weight=1.0))).unacknowledged == (), "it has left all the same"
 
 
@@ -462,4 +469,39 @@ async def test_a_gateway_that_stops_while_it_waits_for_the_store_stops_at_once(w
 
     await world.gateway.stop()
 
-    assert world.gateway._refreshing == {}
+    assert world.gateway._following._refreshing == {}
+
+
+async def test_a_gateway_starts_although_a_canarys_model_is_long_in_coming(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serinus.gateway.following.CANARY_PATIENCE_S", 0.0)
+    await world.rolling(weight=100.0)
+    newcomer = world.beside()
+    gate = newcomer.models.gates[V2] = asyncio.Event()
+
+    await newcomer.gateway.start()
+
+    assert newcomer.gateway.ready
+    assert await role(newcomer) is BASELINE
+    assert list(newcomer.gateway.troubles()) == [NAME]
+    gate.set()
+    await newcomer.caught_up()
+    assert newcomer.gateway.troubles() == {}
+    assert await role(newcomer) is CANARY
+
+
+async def test_a_gateway_waits_for_a_baseline_however_long_it_takes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serinus.gateway.following.CANARY_PATIENCE_S", 0.0)
+    await world.rolling(weight=100.0)
+    newcomer = world.beside()
+    gate = newcomer.models.gates[V1] = asyncio.Event()
+    starting = asyncio.ensure_future(newcomer.gateway.start())
+    await asyncio.sleep(0.3)
+
+    assert not newcomer.gateway.ready
+    gate.set()
+    await starting
+    assert newcomer.gateway.ready

@@ -342,7 +342,7 @@ async def test_the_model_of_an_ended_rollout_stays_while_another_deployment_need
     await world.gateway.start()
 
     await world.do(Rollback())
-    await world.gateway._settled()
+    await world.caught_up()
     await asyncio.sleep(0)
 
     assert not world.canary().closed

@@ -238,7 +238,7 @@ async def test_a_cut_whose_key_turns_out_to_be_another_commands_is_recorded_all_
     done = await send(world, ROLLBACK, OTHER)
 
     world.store.mended()
-    await until(lambda: not world.engine._recordings)
+    await until(lambda: not world.engine._rollbacks._recordings)
     world.clock.advance(60.0)
     await world.engine.reconcile()
 

@@ -12,8 +12,8 @@ from serinus.core.deployment import Phase
 from serinus.core.errors import Unavailable
 from serinus.core.events import EventKind
 from serinus.core.routing import Cut, Split, split_of
-from serinus.cuts import RECORD_AFTER_S, Cuts
 from serinus.engine import Done
+from serinus.engine.cuts import RECORD_AFTER_S, Cuts
 
 ADA = Rollback(actor="ada")
 
@@ -102,12 +102,12 @@ async def test_what_was_last_seen_is_what_there_is_to_go_by(world: World) -> Non
     await world.do(SetWeight(weight=5.0))
     with pytest.raises(Unavailable):
         await other.engine.reconcile()
-    before = other.engine.last_seen()
+    before = other.engine.record.last_seen()
     other.store.mended()
     await other.engine.reconcile()
 
     assert before == [state]
-    assert other.engine.last_seen() == [await world.engine.deployment(NAME)]
+    assert other.engine.record.last_seen() == [await world.engine.deployment(NAME)]
 
 
 async def test_a_state_that_is_older_than_what_was_seen_changes_nothing(world: World) -> None:
@@ -119,7 +119,7 @@ async def test_a_state_that_is_older_than_what_was_seen_changes_nothing(world: W
     gate.set()
     await reconciling
 
-    assert world.engine.last_seen() == [done.state]
+    assert world.engine.record.last_seen() == [done.state]
     assert await world.share() == 5.0
 
 
@@ -239,7 +239,7 @@ async def test_the_cut_of_an_ended_rollout_is_forgotten(world: World) -> None:
 
     await world.engine.reconcile()
 
-    assert world.engine._cuts._known == {}
+    assert world.engine.record._cuts._known == {}
     assert await world.share() == 30.0
 
 
@@ -293,12 +293,12 @@ async def test_a_cut_that_is_seen_again_is_due_from_when_it_was_first_seen(world
 async def test_a_rollout_is_as_it_is_since_it_started_or_was_seen_to_change(world: World) -> None:
     started = await world.rolling()
     world.clock.advance(60.0)
-    first = world.engine.changed_at(started)
+    first = world.engine.record.changed_at(started)
     changed = (await world.do(SetWeight(weight=5.0))).state
-    at_change = world.engine.changed_at(changed)
+    at_change = world.engine.record.changed_at(changed)
     world.clock.advance(60.0)
     ended = (await world.do(Rollback())).state
 
     assert (first, at_change) == (NOW, NOW + timedelta(seconds=60))
-    assert world.engine.changed_at(changed) == at_change
-    assert world.engine.changed_at(ended) is None
+    assert world.engine.record.changed_at(changed) == at_change
+    assert world.engine.record.changed_at(ended) is None

@@ -1,5 +1,6 @@
 """A server's parts put together by hand, on a real store, board and artifact folder, with models that are puppets."""
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -247,6 +248,11 @@ class World:
         assert state is not None
         assert state.rollout is not None
         return state.rollout
+
+    async def caught_up(self) -> None:
+        """Wait until the gateway has taken up what it was told of."""
+        while self.gateway._following._refreshing:
+            await asyncio.wait(self.gateway._following._refreshing.values())
 
     async def share(self, name: str = NAME) -> float:
         """Give the canary's share on the board, in percent."""

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from serinus.arms import Arm
 from serinus.core.answers import Answer
 from serinus.core.errors import ModelTimeout, SerinusError
 from serinus.core.signature import Row
+from serinus.gateway.arms import Arm
 
 MODEL_SHARE = 0.95
 """The part of the caller's deadline that a model has, whatever its role; the rest is for answering."""
