@@ -32,8 +32,11 @@ demo: $(RUN) ## Watch a good canary being promoted and a bad one rolled back
 demo-production: $(DEV) services ## The same on PostgreSQL, Redis and S3, with two gateways behind a load balancer
 	@$(BIN)/python -m tests.production.demo
 
+# Whole files, so that what a file starts is started once; each process has servers of its own.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: $(DEV) services ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 # Each is a program that tests start and the Debian package it is in. As root they are installed, but not
 # started: policy-rc.d forbids it. SeaweedFS comes with the development lock.
