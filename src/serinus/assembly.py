@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from serinus.artifacts import CachedArtifacts, S3Access, open_artifacts
+from serinus.artifacts import CachedArtifacts, ObjectArtifacts, S3Access, open_artifacts
 from serinus.boards.memory import MemoryBoard
 from serinus.checker import HealthChecker
 from serinus.core.errors import InvalidInput, SerinusError, Unavailable
@@ -101,7 +101,7 @@ async def assembled(
     async with AsyncExitStack() as stack:
         store = await open_store(settings.database)
         stack.push_async_callback(store.close)
-        await _keep_one_board(stack, settings, home, store, clock)
+        await _keep_one_board(stack, settings, store, clock)
         board = _board(settings)
         stack.push_async_callback(board.close)
         shown_with = None if siblings is None else Siblings(siblings, boot)
@@ -236,14 +236,19 @@ def _board(settings: ServerSettings) -> Board:
     return open_board(settings.redis_url, prefix=settings.redis_prefix, on_trouble=_warn)
 
 
-def _artifacts(settings: ServerSettings) -> Artifacts:
+def uncached_artifacts(settings: ServerSettings) -> ObjectArtifacts:
+    """Open the artifact store itself, without the cache in front of it; raises what ``open_artifacts`` does."""
     access = S3Access(
         endpoint=settings.s3_endpoint,
         region=settings.s3_region,
         access_key_id=settings.s3_access_key_id,
         secret_access_key=settings.s3_secret_access_key.get_secret_value(),
     )
-    artifacts = open_artifacts(settings.artifacts, access)
+    return open_artifacts(settings.artifacts, access)
+
+
+def _artifacts(settings: ServerSettings) -> Artifacts:
+    artifacts = uncached_artifacts(settings)
     if not settings.artifacts.startswith("s3://") or not settings.artifact_cache_bytes:
         return artifacts
     return CachedArtifacts(artifacts, settings.home / "artifact-cache", settings.artifact_cache_bytes, on_trouble=_warn)
@@ -252,12 +257,16 @@ def _artifacts(settings: ServerSettings) -> Artifacts:
 # ------------------------------------------------------------------------------------------ one board
 
 
-async def _keep_one_board(
-    stack: AsyncExitStack, settings: ServerSettings, home: Home, store: Store, clock: Clock
-) -> None:
+def board_of(settings: ServerSettings) -> str:
+    """Say on which board a server with these settings is: what holds the lease ``BOARD``, and people read."""
+    if settings.is_embedded:
+        return f"the embedded board of {socket.gethostname()}:{settings.home.absolute()}"
+    return "Redis"
+
+
+async def _keep_one_board(stack: AsyncExitStack, settings: ServerSettings, store: Store, clock: Clock) -> None:
     """Hold the lease that says on which board the gateways of this store are; Unavailable where it is another one."""
-    place = f"{socket.gethostname()}:{home.folder.absolute()}"
-    holder = f"the embedded board of {place}" if settings.is_embedded else "Redis"
+    holder = board_of(settings)
     deadline = clock.monotonic() + BOARD_LEASE_S + 1.0  # one that was killed holds it for so long
     while (present := await store.hold(BOARD, holder, BOARD_LEASE_S, clock.now())).holder != holder:
         if clock.monotonic() > deadline:

@@ -18,7 +18,7 @@ from serinus.core.events import Event, EventKind
 from serinus.core.evidence import Evidence, arm, merged, since
 from serinus.core.judge import Health, Recommendation, Verdict, judge
 from serinus.core.records import HealthSnapshot
-from serinus.core.routing import Role
+from serinus.core.routing import Role, Split
 from serinus.engine import DeploymentEngine, Given
 from serinus.gathering import PATIENCE_S, Gatherer
 from serinus.leadership import Leadership
@@ -135,7 +135,8 @@ class HealthChecker:
         """Check every rollout whose turn it is, if this checker leads; one that fails does not stop the others.
 
         A finished round renews the lease under which canaries have traffic. Without the store the deployments are
-        checked as they were last seen: what must end now, ends on the board.
+        checked as they were last seen: what must end now, ends on the board. If one of a rollout that is not being
+        watched has traffic then, the lease is not renewed, for nobody can judge it.
         """
         term = self._leadership.term
         if term is None:
@@ -148,11 +149,22 @@ class HealthChecker:
         if self._leadership.term != term:
             return
         try:
-            await self._board.renew(term, self._lease_s)
+            await self._renew(term)
         except Deposed:
             self._leadership.step_down()
             raise
         self.ticked_at = self._clock.now()
+
+    async def _renew(self, term: int) -> None:
+        """Renew the lease under which canaries have traffic, unless one of them cannot be judged."""
+        if "store" in self._told:
+            splits = [Split.decoded(raw) for raw in (await self._board.splits()).values()]
+            unwatched = sorted({split.rollout for split in splits if split and split.share} - self._watches.keys())
+            if unwatched:
+                self._tell(f"without the store {', '.join(unwatched)} cannot be judged: no canary has traffic", "lease")
+                return
+        self._told.discard("lease")
+        await self._board.renew(term, self._lease_s)
 
     async def _states(self) -> list[Deployment]:
         try:

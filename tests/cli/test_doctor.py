@@ -403,6 +403,18 @@ def test_one_thing_that_does_not_answer_keeps_no_other_from_being_looked_at(
     assert SECRET not in ran.out + ran.err
 
 
+def test_a_database_that_is_down_is_told_in_one_sentence(canary: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERINUS_DATABASE_URL", f"postgresql://serinus:{SECRET}@{NOWHERE}/models")
+
+    ran = canary("doctor", "-o", "json")
+
+    (problem,) = checks(ran)["database"]["problems"]
+    assert f"The database postgresql://serinus@{NOWHERE}/models does not answer: " in problem["message"]
+    assert problem["message"].endswith("Connection refused.")
+    assert "?" not in problem["message"]
+    assert "See that PostgreSQL runs there" in problem["remedy"]
+
+
 def test_a_password_that_is_wrong_is_told_and_not_shown(canary: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
     with provided(PostgreSQL(password="another")) as postgresql:
         monkeypatch.setenv("SERINUS_DATABASE_URL", postgresql.url().replace("another", SECRET))

@@ -89,6 +89,7 @@ class Aftermath:
     asked_at: float = 0.0
     asked_on: datetime = field(default_factory=lambda: datetime.now(UTC))
     command: "subprocess.CompletedProcess[str] | None" = None
+    status: "subprocess.CompletedProcess[str] | None" = None
     ready: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
     bounded: list[str] = field(default_factory=list)
@@ -113,6 +114,7 @@ def aftermath(production: Production) -> Aftermath:
                 seen.asked_on = datetime.now(UTC)
                 seen.command = canary("rollback", "rolled", "--reason", REASON, "-o", "json", url=relay.url)
                 seen.asked_at = relay.began_at
+            seen.status = canary("status", "rolled", "-o", "json", url=first.url)
             with first.http() as http:
                 seen.ready = http.get("/health/ready").status_code
             time.sleep(max(0.0, seen.stopped_at + OUTAGE_S - time.monotonic()))
@@ -152,7 +154,8 @@ def is_stable(server: Server, deployment: str) -> bool:
     """Whether the store answers that a rollout has ended."""
     with server.http() as http:
         answer = http.get(f"/deployments/{deployment}")
-    return bool(answer.status_code == 200 and answer.json()["status"] == "stable")
+    document = answer.json()
+    return bool(answer.status_code == 200 and document["status"] == "stable" and not document["warnings"])
 
 
 @dataclass
@@ -208,6 +211,17 @@ def test_a_canary_that_nobody_ends_keeps_its_share(aftermath: Aftermath) -> None
     canary_answers, expected = sum(each.is_canary for each in during), len(during) * STEADY / 100
 
     assert abs(canary_answers - expected) <= most(len(during), STEADY) - expected
+
+
+def test_the_status_can_be_seen_meanwhile_and_says_how_things_are(aftermath: Aftermath) -> None:
+    assert aftermath.status is not None
+    assert aftermath.status.returncode == 0, aftermath.status.stderr
+
+    old, cut = json.loads(aftermath.status.stdout)["warnings"]
+
+    assert "last seen" in old
+    assert "gets no traffic" in cut
+    assert "The record follows" in cut
 
 
 def test_a_rollback_by_the_command_is_in_force_at_once(aftermath: Aftermath) -> None:

@@ -69,6 +69,12 @@ class Production:
     def database(self) -> str:
         return self.fleet.settings["SERINUS_DATABASE_URL"]
 
+    def warnings(self, deployment: str) -> list[str]:
+        """Give what the owner of a deployment is told."""
+        with self.gateways[0].client() as client:
+            warnings: list[str] = client.deployment(deployment)["warnings"]
+        return warnings
+
     def begin_checker(self) -> str:
         name = f"checker-{next(self._numbers)}"
         database = f"{self.database}?application_name={name}"
@@ -282,8 +288,11 @@ def test_without_a_checker_a_canary_loses_its_traffic_within_the_lease(productio
         began = time.monotonic()
         assert eventually(lambda: len(asked.of("unjudged", after=began)) >= 50)
         assert not any(each.is_canary for each in asked.of("unjudged", after=began))
+        (warning,) = production.warnings("unjudged")
+        assert "no checker has judged" in warning
         production.begin_checker()
         assert eventually(lambda: asked.of("unjudged")[-1].is_canary)
+        assert production.warnings("unjudged") == []
 
     assert not asked.lost
     assert {each.status for each in asked.answers} == {200}

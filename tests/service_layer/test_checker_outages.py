@@ -7,7 +7,7 @@ import pytest
 from tests.service_layer.doubles import until
 from tests.service_layer.world import BAD, FEW, GOOD, LEASE_S, NAME, POLICY, V2, World, both, counts
 
-from serinus.core.commands import SetWeight
+from serinus.core.commands import Rollback, SetWeight, StartCanary
 from serinus.core.errors import Unavailable
 from serinus.core.events import EventKind
 from serinus.core.policy import ThresholdPolicy
@@ -144,6 +144,35 @@ async def test_without_the_store_a_rollout_that_this_checker_never_saw_is_not_ju
 
     assert await world.share() == 50.0
     assert world.checker.failures == 1
+
+
+async def test_without_the_store_no_canary_keeps_traffic_beside_one_that_nobody_can_judge(world: World) -> None:
+    await watched(world)
+    await world.deploy("other")
+    await world.do(StartCanary(canary=V2, weight=10.0), "other")
+    world.store.goes_down()
+    for _ in range(3):
+        await world.after(LEASE_S / 2, FEW)
+    leased = world.board.leased()
+
+    world.store.mended()
+    await world.after(1.0, FEW)
+
+    assert not leased
+    assert world.board.leased()
+
+
+async def test_without_the_store_a_canary_without_a_share_has_no_need_of_a_judge(world: World) -> None:
+    await watched(world)
+    await world.deploy("other")
+    await world.do(StartCanary(canary=V2, weight=10.0), "other")
+    world.store.goes_down()
+    await world.do(Rollback(), "other")
+
+    for _ in range(3):
+        await world.after(LEASE_S / 2, FEW)
+
+    assert world.board.leased()
 
 
 async def test_without_the_store_the_leader_keeps_canaries_in_traffic(world: World) -> None:

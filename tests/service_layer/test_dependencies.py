@@ -1,13 +1,18 @@
 """What a server needs is asked in the background whether it answers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 from tests.service_layer.doubles import until
 
+from serinus.artifacts.objects import READ_S
+from serinus.boards.redis.board import TIMEOUT_S
 from serinus.core.errors import Unavailable
-from serinus.dependencies import Dependencies
+from serinus.dependencies import PATIENCE_S, Dependencies
+from serinus.stores.connections import QUICK
 
 
 class Pinged:
@@ -16,15 +21,17 @@ class Pinged:
     def __init__(self) -> None:
         self.fails: dict[str, Exception] = {}
         self.silent: set[str] = set()
-        self.asked = 0
+        self.answers = asyncio.Event()
+        """When it comes, what is silent answers after all."""
+        self.asked: Counter[str] = Counter()
         self.troubles: list[str] = []
         self.dependencies = Dependencies({name: self._ping(name) for name in ("store", "board")}, self.troubles.append)
 
     def _ping(self, name: str) -> Callable[[], Awaitable[None]]:
         async def ping() -> None:
-            self.asked += 1
+            self.asked[name] += 1
             if name in self.silent:
-                await asyncio.Event().wait()
+                await self.answers.wait()
             if name in self.fails:
                 raise self.fails[name]
 
@@ -36,6 +43,18 @@ def pinged() -> Pinged:
     return Pinged()
 
 
+@asynccontextmanager
+async def running(pinged: Pinged) -> AsyncIterator[None]:
+    """Ask again and again."""
+    task = asyncio.create_task(pinged.dependencies.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    assert task.cancelled()
+
+
 async def test_what_answers_is_ok(pinged: Pinged) -> None:
     await pinged.dependencies.look()
 
@@ -43,8 +62,8 @@ async def test_what_answers_is_ok(pinged: Pinged) -> None:
     assert pinged.troubles == []
 
 
-def test_before_the_first_look_nothing_is_known_to_be_wrong(pinged: Pinged) -> None:
-    assert pinged.dependencies.states() == {"store": "ok", "board": "ok"}
+def test_what_has_not_answered_yet_is_not_known_to_be_well(pinged: Pinged) -> None:
+    assert set(pinged.dependencies.states().values()) == {"It has not answered yet."}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +94,59 @@ async def test_what_says_nothing_is_given_up(pinged: Pinged, monkeypatch: pytest
     assert "has not answered within 0.05 s" in pinged.dependencies.states()["board"]
 
 
+async def test_what_is_slow_and_answers_in_its_own_time_is_not_gone(
+    pinged: Pinged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serinus.dependencies.GLANCE_S", 0.001)
+    monkeypatch.setattr("serinus.dependencies.INTERVAL_S", 0.001)
+    await pinged.dependencies.look()
+    pinged.silent.add("board")
+
+    async with running(pinged):
+        await until(lambda: pinged.asked["store"] > 20)
+        while_it_is_slow = pinged.dependencies.states()
+        asked = pinged.asked["board"]
+        pinged.answers.set()
+        await until(lambda: pinged.asked["board"] > asked)
+
+    assert while_it_is_slow == pinged.dependencies.states() == {"store": "ok", "board": "ok"}
+    assert pinged.troubles == []
+
+
+async def test_what_is_slow_is_not_asked_again_meanwhile_and_keeps_no_other_from_being_seen(
+    pinged: Pinged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serinus.dependencies.GLANCE_S", 0.001)
+    monkeypatch.setattr("serinus.dependencies.INTERVAL_S", 0.001)
+    pinged.silent.add("board")
+
+    async with running(pinged):
+        await until(lambda: pinged.asked["store"] > 6)
+        pinged.fails["store"] = Unavailable("gone")
+        await until(lambda: pinged.dependencies.states()["store"] == "gone")
+
+    assert pinged.asked["board"] == 1
+
+
+async def test_a_first_answer_that_is_late_is_no_trouble(pinged: Pinged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serinus.dependencies.GLANCE_S", 0.001)
+    pinged.silent.add("board")
+    await pinged.dependencies.look()
+    meanwhile = pinged.dependencies.states()["board"]
+
+    pinged.answers.set()
+    await until(lambda: pinged.dependencies.states()["board"] == "ok")
+
+    assert meanwhile == "It has not answered yet."
+    assert pinged.troubles == []
+
+
+def test_no_ping_is_given_up_before_it_would_end_by_itself() -> None:
+    own = {"the store": QUICK.transaction_s, "the board": TIMEOUT_S, "the artifacts": READ_S}
+
+    assert [name for name, seconds in own.items() if seconds >= PATIENCE_S] == []
+
+
 async def test_an_outage_is_told_of_once_and_so_is_its_end(pinged: Pinged) -> None:
     for failure in (Unavailable("gone"), Unavailable("gone"), Unavailable("still gone"), None, None):
         pinged.fails = {"store": failure} if failure else {}
@@ -95,12 +167,9 @@ async def test_the_newest_reason_is_shown(pinged: Pinged) -> None:
 async def test_they_are_asked_again_and_again(pinged: Pinged, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serinus.dependencies.INTERVAL_S", 0.001)
     pinged.fails["store"] = RuntimeError("a defect")
-    running = asyncio.ensure_future(pinged.dependencies.run())
-    await until(lambda: pinged.asked > 6)
 
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    async with running(pinged):
+        await until(lambda: pinged.asked.total() > 6)
 
 
 async def test_what_is_given_to_a_reader_is_a_copy(pinged: Pinged) -> None:

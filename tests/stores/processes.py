@@ -3,9 +3,10 @@
 import asyncio
 import multiprocessing
 import os
+import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from serinus.core.records import Lease
 from serinus.ports import CHECKER
 from serinus.stores import codec
 from serinus.stores.sql import SqlStore, open_store
+from serinus.stores.urls import parsed
 
 T = TypeVar("T")
 PATIENCE_S = 110.0
@@ -56,11 +58,14 @@ def in_processes(count: int, function: Callable[[str, int], T], url: str, enough
         return list(pool.map(function, [url] * count, range(count)))
 
 
-def exit_code_of(function: Callable[[str], None], url: str) -> int | None:
+def exit_code_of(function: Callable[[str], None], url: str, *, patience_s: float = PATIENCE_S) -> int | None:
+    """Run ``function(url)`` in a process of its own; None if that does not end."""
     process = processes.Process(target=function, args=(url,))
     process.start()
-    process.join(PATIENCE_S)
+    process.join(patience_s)
     code = process.exitcode
+    process.kill()
+    process.join()
     process.close()
     return code
 
@@ -187,6 +192,26 @@ def die_after_the_answer(url: str) -> None:
         await store.register(draft(), NOW)
         await store.append_predictions([prediction(1)])
         os._exit(KILLED)
+
+    asyncio.run(run())
+
+
+def is_cancelled_twice_while_it_waits_for_a_lock(url: str) -> None:
+    """Write while somebody else has the lock: a time limit ends it, and then the end of the process."""
+
+    async def register(store: SqlStore) -> None:
+        async with asyncio.timeout(0.5):
+            await store.register(draft(), NOW)
+
+    async def run() -> None:
+        store = await open_store(url)
+        with closing(sqlite3.connect(str(parsed(url).database), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writing = asyncio.create_task(register(store))
+            await asyncio.sleep(0.55)
+            writing.cancel()
+            await asyncio.wait({writing})
+            await store.close()
 
     asyncio.run(run())
 

@@ -104,13 +104,14 @@ async def test_a_url_that_names_no_database_file_is_refused(url: str) -> None:
 
 
 async def test_every_connection_syncs_each_commit_waits_for_locks_and_checks_keys(store: SqlStore) -> None:
-    for engine in (store._database.readers, store._database.writers):
+    slice_ms = round(sqlite.LOCK_SLICE_S * 1000)
+    for engine, wait_ms in ((store._database.readers, 10_000), (store._database.writers, slice_ms)):
         async with engine.connect() as connection:
             found = [
                 (await connection.execute(text(f"PRAGMA {name}"))).scalar()
                 for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
             ]
-        assert found == ["wal", 2, 10_000, 1]
+        assert found == ["wal", 2, wait_ms, 1]
 
 
 async def test_a_reader_is_not_held_up_by_a_writer(store: SqlStore, file: Path) -> None:

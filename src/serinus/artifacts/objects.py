@@ -4,7 +4,9 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError
@@ -14,7 +16,7 @@ from serinus.artifacts.digests import digest_of, digits_of
 from serinus.artifacts.failures import Cause, is_of_the_object_alone, of_folder
 from serinus.core.errors import ArtifactCorrupt, ArtifactMissing, Unavailable
 
-_READ_S = 7.0
+READ_S = 7.0
 """Seconds, retries included, after which a store that does not answer counts as gone."""
 
 _WRITE_S = 15.0
@@ -26,6 +28,17 @@ _SLOWEST = 1_000_000
 _PUTS = 3
 _PROBE = "probe"
 """A key that no artifact has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a store did with a probe.
+
+    ``creates_only``: it refused to overwrite it. ``left``: the probe's key, "" if it could be removed again.
+    """
+
+    creates_only: bool
+    left: str = ""
 
 
 class ObjectArtifacts:
@@ -105,6 +118,23 @@ class ObjectArtifacts:
             else:
                 await self._size_by_reading(_PROBE)
 
+    async def try_out(self) -> Trial:
+        """Put a probe twice, and remove it again; Unavailable if the store cannot be written."""
+        key = f"doctor/{uuid4().hex}"
+        async with self._patience("be written", _WRITE_S):
+            await obstore.put_async(self._store, key, b"Serinus", mode="create")
+            try:
+                await obstore.put_async(self._store, key, b"Serinus", mode="create")
+                creates_only = False
+            except AlreadyExistsError:
+                creates_only = True
+        try:
+            async with self._patience("be cleaned up"):
+                await obstore.delete_async(self._store, key)
+        except Unavailable:
+            return Trial(creates_only, left=key)
+        return Trial(creates_only)
+
     async def _created(self, key: str, data: bytes) -> bool:
         """Write an object that is not there yet; False if it is."""
         async with self._patience("be written", _WRITE_S + len(data) / _SLOWEST):
@@ -122,7 +152,7 @@ class ObjectArtifacts:
                 if is_of_the_object_alone(absent):
                     return None
                 raise
-        async with self._patience("be read", _READ_S + found.meta["size"] / _SLOWEST):
+        async with self._patience("be read", READ_S + found.meta["size"] / _SLOWEST):
             return (await found.bytes_async()).to_bytes()
 
     async def _size_by_reading(self, key: str) -> int | None:
@@ -135,7 +165,7 @@ class ObjectArtifacts:
             raise
 
     @asynccontextmanager
-    async def _patience(self, what: str, seconds: float = _READ_S) -> AsyncIterator[None]:
+    async def _patience(self, what: str, seconds: float = READ_S) -> AsyncIterator[None]:
         """Give the store so much time, and make Unavailable of every failure of it."""
         try:
             async with asyncio.timeout(seconds):

@@ -76,7 +76,7 @@ class Session:
         from serinus.cli.display.release import deployment_view
         from serinus.cli.display.words import listed
 
-        self.show(document, deployment_view)
+        self.show(document, lambda shown, screen: deployment_view({**shown, "warnings": []}, screen))
         waiting = listed(document.get("unacknowledged"))
         if waiting:
             warn(

@@ -1,13 +1,12 @@
 """Checks of a running system: board and store agree, canaries are judged, gateways follow, model files are there."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx2
 
-from serinus.assembly import BOARD
+from serinus.assembly import BOARD, board_of
 from serinus.core.deployment import Deployment
 from serinus.core.names import VersionRef
 from serinus.core.records import Lease
@@ -123,12 +122,8 @@ def _disagreement(state: Deployment, raw: object) -> _Trouble | None:
 
 def check_one_board(report: Report, settings: ServerSettings, leases: Mapping[str, Lease]) -> None:
     """See that no server of this store uses a board that one started here would not see."""
-    held = leases.get(BOARD)
-    if held is None:
-        return
-    embedded = f"the embedded board of {socket.gethostname()}:{settings.home.absolute()}"
-    ours = embedded if settings.is_embedded else "Redis"
-    if held.holder != ours:
+    held, ours = leases.get(BOARD), board_of(settings)
+    if held is not None and held.holder != ours:
         report.wrong(
             f"Servers of this database use another board: {held.holder}. Here it is {ours}.",
             "Give all servers of a database the same SERINUS_REDIS_URL; an embedded board serves one process only.",

@@ -28,7 +28,7 @@ from serinus.core.policy import Settings
 from serinus.core.records import Lineage, Once
 from serinus.core.signature import Signature
 from serinus.engine import Done, Given
-from serinus.http import documents, schemas
+from serinus.http import documents, schemas, standing
 from serinus.http.documents import Document
 from serinus.http.problems import TooLarge
 
@@ -91,7 +91,8 @@ class Call:
         """Describe what was done; 202 where the record follows."""
         if done.unrecorded:
             self.response.status_code = 202
-        return documents.of_done(done)
+        document = documents.of_done(done)
+        return document | {"warnings": [*done.warnings, *standing.withheld(self.system, done.state)]}
 
 
 In = Annotated[System, Depends(the_system)]
@@ -167,8 +168,8 @@ async def register_version(call: Commanded, model: Model, body: schemas.VersionI
 
 @deployments.get("", summary="List the deployments")
 async def list_deployments(system: In) -> Document:
-    """List the deployments by name."""
-    return {"deployments": [documents.of_deployment(state) for state in await system.store.deployments()]}
+    """List the deployments by name; while the database is gone, as they were last seen."""
+    return {"deployments": await standing.deployments(system)}
 
 
 @deployments.post("", status_code=201, summary="Deploy a baseline")
@@ -186,8 +187,8 @@ async def create(call: Commanded, body: schemas.DeploymentIn) -> Document:
 
 @deployments.get("/{name}", summary="Look at a deployment")
 async def get_deployment(system: In, name: Name) -> Document:
-    """Give a deployment's state."""
-    return documents.of_deployment(await system.engine.deployment(name))
+    """Give a deployment's state, and as ``warnings`` what its owner should know; see also ``/health/ready``."""
+    return await standing.deployment(system, name)
 
 
 @deployments.patch("/{name}", summary="Change a deployment's settings")

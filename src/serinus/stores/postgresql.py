@@ -1,6 +1,7 @@
 """How Serinus speaks to PostgreSQL: which URLs it takes, what went wrong, and its own ways to log and to prune."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -47,6 +48,9 @@ _OUTAGES = frozenset({"25006", "25P03"})
 _OVER_A_LIMIT = "54"
 """A value too long for an index, and the like: no outage."""
 
+_SAID_ANYHOW = re.compile(r"connection (failed|is bad): (?=connection )| ?Is the server running [^?]*\?")
+"""Words of psycopg and of libpq around the reason why there is no connection."""
+
 
 async def open_postgresql(url: URL) -> "Postgresql":
     """Open a database, upgrading it as needed; only that needs the rights of its owner."""
@@ -68,7 +72,7 @@ def refusal(url: URL, error: Exception) -> SerinusError | None:
     import psycopg
 
     cause = error.orig if isinstance(error, DBAPIError) else error
-    said = " ".join(str(cause).split())
+    said = _in_a_clause(str(cause))
     if isinstance(cause, NoConnection | OSError):
         return _unavailable(url, said)
     if not isinstance(cause, psycopg.Error):
@@ -179,6 +183,11 @@ class Postgresql:
             rows = await connection.scalar(select(func.drop_predictions_day(before)))
         self._days.clear()
         return rows
+
+
+def _in_a_clause(said: str) -> str:
+    """Fit what the driver says into a sentence of ours: without what ours says anyhow, and the questions it ends in."""
+    return _SAID_ANYHOW.sub("", " ".join(said.split())).rstrip(" .")
 
 
 def _as_it_is(value: object) -> object:

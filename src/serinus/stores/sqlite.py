@@ -5,11 +5,14 @@ Loss of power loses nothing that was committed: WAL with ``synchronous=FULL`` sy
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import aiosqlite
 import stamina
 from sqlalchemy import (
     URL,
@@ -25,9 +28,11 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
+from sqlalchemy.engine.interfaces import AdaptedConnection, DBAPIConnection
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, MissingGreenlet, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
@@ -40,9 +45,12 @@ from serinus.stores.upgrade import upgrade
 
 BUSY_TIMEOUT_S = 10.0
 """How long a statement waits for another process's lock."""
+LOCK_SLICE_S = 0.2
+"""How much of that a write waits in one go: SQLite can be asked to end a statement, but not such a wait."""
 WRITER_TIMEOUT_S = 30.0
 """How long a write waits for its turn in this process."""
 
+_INTERRUPT_EVERY_S = 0.1
 _PRIMARY = 0xFF
 """The bits of an error code that are left without its extension."""
 
@@ -135,7 +143,7 @@ def file_of(url: URL) -> Path:
 
 def reading_engine(path: Path) -> AsyncEngine:
     """Make the engine for reads: any number at once, each seeing one state of the database."""
-    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), connect_args=_CONNECT)
+    engine = create_async_engine(URL.create(_DRIVER, database=str(path)), connect_args=_CONNECT)
     _prepare(engine.sync_engine, "BEGIN")
     return engine
 
@@ -147,13 +155,13 @@ def writing_engine(path: Path) -> AsyncEngine:
     SQLITE_BUSY_SNAPSHOT at its first write if another process has written since its first read.
     """
     engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
+        URL.create(_DRIVER, database=str(path)),
         connect_args=_CONNECT,
         pool_size=1,
         max_overflow=0,
         pool_timeout=WRITER_TIMEOUT_S,
     )
-    _prepare(engine.sync_engine, "BEGIN IMMEDIATE")
+    _prepare(engine.sync_engine, "BEGIN IMMEDIATE", f"busy_timeout={LOCK_SLICE_S * 1000:.0f}")
     return engine
 
 
@@ -179,10 +187,55 @@ def _prepare(engine: Engine, begin: str, *pragmas: str) -> None:
     @event.listens_for(engine, "connect")
     def _(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
-        for pragma in (*pragmas, "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", *pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def _(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        patient_until = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                connection.exec_driver_sql(begin)
+            except OperationalError as error:
+                if not _is_busy(error) or time.monotonic() >= patient_until:
+                    raise
+            else:
+                return
+
+
+class EndingDialect(SQLiteDialect_aiosqlite):
+    """Ends a connection together with the statement that was cancelled on it.
+
+    SQLAlchemy's own way is to close it in the background, and, cancelled again, to stop the driver's thread as well.
+    ``close`` then waits without end for that thread to stop once more.
+    """
+
+    supports_statement_cache = True
+
+    def do_terminate(self, dbapi_connection: DBAPIConnection) -> None:
+        try:
+            cast("AdaptedConnection", dbapi_connection).run_async(_end)
+        except MissingGreenlet:  # the garbage collector can wait for nothing
+            super().do_terminate(dbapi_connection)
+
+
+_DRIVER = "sqlite+ending"
+registry.register("sqlite.ending", __name__, EndingDialect.__name__)
+
+
+async def _end(connection: aiosqlite.Connection) -> None:
+    """Interrupt what a connection is at, and close it; who is cancelled meanwhile hears of it afterwards."""
+    closing = asyncio.create_task(connection.close())
+    cancelled: asyncio.CancelledError | None = None
+    while not closing.done():
+        with suppress(ValueError, sqlite3.ProgrammingError):  # what is closed already
+            await connection.interrupt()
+        try:
+            # More than once: a statement that its thread has yet to begin is not interrupted.
+            await asyncio.wait({closing}, timeout=_INTERRUPT_EVERY_S)
+        except asyncio.CancelledError as again:
+            cancelled = again
+    if cancelled is not None:
+        raise cancelled from closing.exception()
+    closing.result()

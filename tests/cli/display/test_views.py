@@ -50,7 +50,7 @@ def some(names: list[str], **parts: st.SearchStrategy[Any]) -> st.SearchStrategy
 POLICIES = st.fixed_dictionaries(dict.fromkeys(POLICY, JSON)) | some(POLICY)
 SETTINGS = some(["sticky", "failover", "promote_from_weight", "new"], policy=POLICIES)
 DEPLOYMENTS = some(
-    ["name", "status", "generation", "baseline", "previous", "created_at", "possible"],
+    ["name", "status", "generation", "baseline", "previous", "created_at", "possible", "warnings"],
     rollout=some(ROLLOUT),
     settings=SETTINGS,
 )
@@ -118,3 +118,21 @@ def test_every_kind_of_event_has_a_word_of_its_own(kind: EventKind) -> None:
 
     assert "\N{BULLET}" in unknown
     assert "\N{BULLET}" not in known
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_what_there_is_to_know_is_shown_once_beneath_all_deployments(width: int) -> None:
+    told = [{"name": name, "status": "canary", "warnings": ["no canary has traffic"]} for name in ("a", "b")]
+    untold = {"name": "c", "status": "stable", "warnings": []}
+
+    lines = printed(lambda _, screen: overview([*told, untold], {}, screen), {}, Screen(width, unicode=False, now=NOW))
+
+    assert lines.rstrip().endswith("! no canary has traffic")
+    assert lines.count("no canary has traffic") == 1
+    assert [name for name in "abc" if f"{name} !" in lines] == ["a", "b"]
+
+
+def test_what_there_is_to_know_of_a_deployment_is_shown_with_it() -> None:
+    document = {"name": "a", "status": "canary", "warnings": ["the canary gets no traffic"]}
+
+    assert "! the canary gets no traffic" in printed(deployment_view, document, Screen(80, unicode=False, now=NOW))

@@ -1,6 +1,6 @@
 """Deployments: one in full, or all in a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -37,7 +37,9 @@ def active_rollout(deployment: Document) -> dict[str, Any] | None:
 
 def deployment_view(deployment: Document, screen: Screen) -> RenderableType:
     """Show one deployment: its state, its split and its settings."""
-    return Group(_title(deployment, screen), "", _split(deployment, screen), "", _facts(deployment, screen))
+    warnings = _warnings([deployment], screen)
+    told = [*warnings, ""] if warnings else []
+    return Group(_title(deployment, screen), "", _split(deployment, screen), "", *told, _facts(deployment, screen))
 
 
 def overview(deployments: list[dict[str, Any]], healths: Mapping[str, object], screen: Screen) -> RenderableType:
@@ -50,7 +52,9 @@ def overview(deployments: list[dict[str, Any]], healths: Mapping[str, object], s
         table.add_row(*row)
     heads = [Text(name) for name in _COLUMNS]
     needed = sum(max(cell.cell_len for cell in column) + 3 for column in zip(heads, *cells, strict=True))
-    return table if needed <= screen.width else _stacked(deployments, healths, screen)
+    shown = table if needed <= screen.width else _stacked(deployments, healths, screen)
+    warnings = _warnings(deployments, screen)
+    return Group(shown, "", *warnings) if warnings else shown
 
 
 _COLUMNS = ("deployment", "status", "baseline", "canary", "traffic", "health")
@@ -59,7 +63,7 @@ _COLUMNS = ("deployment", "status", "baseline", "canary", "traffic", "health")
 def _row(deployment: Document, healths: Mapping[str, object], screen: Screen) -> list[Text]:
     rollout = active_rollout(deployment)
     return [
-        Text(plain(deployment.get("name")), "bold"),
+        _name(deployment, screen),
         status_badge(deployment.get("status"), screen),
         Text(plain(deployment.get("baseline"))),
         Text(plain(rollout.get("canary"))) if rollout else Text("-", "dim"),
@@ -68,11 +72,27 @@ def _row(deployment: Document, healths: Mapping[str, object], screen: Screen) ->
     ]
 
 
+def _name(deployment: Document, screen: Screen) -> Text:
+    """Give the name, marked where there is something to know."""
+    name = Text(plain(deployment.get("name")), "bold")
+    return name.append(f" {_mark(screen)}", "yellow") if listed(deployment.get("warnings")) else name
+
+
+def _warnings(deployments: Sequence[Document], screen: Screen) -> list[RenderableType]:
+    """Give what there is to know, each thing once."""
+    texts = dict.fromkeys(plain(each) for one in deployments for each in listed(one.get("warnings")))
+    return [Text(f"{_mark(screen)} {text}", "yellow") for text in texts]
+
+
+def _mark(screen: Screen) -> str:
+    return screen.glyph("\N{BLACK UP-POINTING SMALL TRIANGLE}", "!")
+
+
 def _stacked(deployments: list[dict[str, Any]], healths: Mapping[str, object], screen: Screen) -> RenderableType:
     lines = []
     for deployment in deployments:
         rollout, name = active_rollout(deployment), str(deployment.get("name"))
-        line = Text(plain(name), "bold").append("  ").append_text(status_badge(deployment.get("status"), screen))
+        line = _name(deployment, screen).append("  ").append_text(status_badge(deployment.get("status"), screen))
         if rollout:
             line.append("  ").append_text(health_badge(healths.get(name), screen))
         lines.append(line)
