@@ -6,6 +6,7 @@ from pathlib import Path
 from serinus.core.errors import InvalidInput
 from serinus.core.records import Pruned
 from serinus.settings import read_settings
+from serinus.stores import grants
 from serinus.stores.sql import open_store
 
 SHORTEST_S = 60.0
@@ -29,3 +30,13 @@ async def prune(older_than_s: float, home: Path | None = None) -> Pruned:
         return await store.prune(datetime.now(UTC) - timedelta(seconds=older_than_s))
     finally:
         await store.close()
+
+
+def grant(role: str, home: Path | None = None) -> None:
+    """Give a role of the settings' database the rights to run Serinus and no others; see ``stores.grants.grant``.
+
+    Raises:
+        InvalidInput: settings or a role that cannot be. PlatformError: the settings' user does not own the database.
+        Unavailable: the database does not answer.
+    """
+    grants.grant(read_settings(home=home).database, role)

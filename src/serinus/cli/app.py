@@ -13,6 +13,7 @@ from serinus.cli.config import config
 from serinus.cli.demo import demo
 from serinus.cli.doctor import doctor
 from serinus.cli.exits import ExitCode, exit_code_of
+from serinus.cli.grant import grant
 from serinus.cli.messages import explain
 from serinus.cli.predict import predict
 from serinus.cli.prune import prune
@@ -44,7 +45,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         setup.configure,
     ),
     "Look": (look.status, look.health, look.metrics, look.history, look.models),
-    "Use": (predict, serve, check, config, doctor, prune, demo, version),
+    "Use": (predict, serve, check, config, doctor, prune, grant, demo, version),
 }
 
 
