@@ -19,6 +19,7 @@ from typing import ClassVar, Self, TypeVar
 HOST = "127.0.0.1"
 PATIENCE_S = 60.0
 _POLL_S = 0.01
+PAUSED_WITHIN_S = 5.0
 LOG_TAIL = 3000  # characters of a log that an error shows
 
 
@@ -173,8 +174,12 @@ class Service(ABC):
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Let it hang: connections stay open and are not answered."""
-        self._signal(signal.SIGSTOP)
+        """Let it hang, and come back when it does: connections stay open and are not answered."""
+        groups = self._groups()
+        _signal_all(groups, signal.SIGSTOP)
+        deadline = time.monotonic() + PAUSED_WITHIN_S
+        while any(map(_runs, groups)) and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -250,6 +255,14 @@ def _children(pid: int) -> list[int]:
     with suppress(OSError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
+
+
+def _runs(pid: int) -> bool:
+    """Say whether a process is neither stopped nor gone, where the kernel tells."""
+    with suppress(OSError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state not in {"T", "t", "Z", "X"}
+    return False
 
 
 def _signal_all(groups: list[int], number: signal.Signals) -> None:

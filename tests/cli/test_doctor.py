@@ -9,7 +9,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 
 import obstore
 import psycopg
@@ -542,14 +542,46 @@ class Overwriting(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def test_a_store_that_overwrites_is_refused(canary: Canary, monkeypatch: pytest.MonkeyPatch, on_s3: S3) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Overwriting) as store:
+class Undeletable(Overwriting):
+    """A store that overwrites nothing, and whose user may remove nothing."""
+
+    put: ClassVar[set[str]] = set()
+
+    def do_PUT(self) -> None:
+        if self.path in self.put:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+        else:
+            self.put.add(self.path)
+            super().do_PUT()
+
+    def do_DELETE(self) -> None:
+        self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+
+
+def looked_at(canary: Canary, monkeypatch: pytest.MonkeyPatch, kind: type[Overwriting]) -> Ran:
+    """Look at a store of such a kind."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as store:
         Thread(target=store.serve_forever, daemon=True).start()
         monkeypatch.setenv("SERINUS_S3_ENDPOINT", f"http://127.0.0.1:{store.server_port}")
-
         ran = canary("doctor", "-o", "json")
-
         store.shutdown()
+    return ran
+
+
+def test_a_probe_that_cannot_be_removed_is_worth_a_look(
+    canary: Canary, monkeypatch: pytest.MonkeyPatch, on_s3: S3
+) -> None:
+    ran = looked_at(canary, monkeypatch, Undeletable)
+
+    assert ran.code == 0
+    assert "create only" in facts(ran, "artifacts")
+    assert "The probe doctor/" in problems(ran, "artifacts", "note")
+
+
+def test_a_store_that_overwrites_is_refused(canary: Canary, monkeypatch: pytest.MonkeyPatch, on_s3: S3) -> None:
+    ran = looked_at(canary, monkeypatch, Overwriting)
+
     assert ran.code == 1
     assert "overwrites" in problems(ran, "artifacts")
 

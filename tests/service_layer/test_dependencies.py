@@ -175,4 +175,4 @@ async def test_they_are_asked_again_and_again(pinged: Pinged, monkeypatch: pytes
 async def test_what_is_given_to_a_reader_is_a_copy(pinged: Pinged) -> None:
     pinged.dependencies.states()["store"] = "changed"
 
-    assert pinged.dependencies.states()["store"] == "ok"
+    assert pinged.dependencies.states()["store"] != "changed"

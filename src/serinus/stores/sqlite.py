@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakSet
 
 import aiosqlite
 import stamina
@@ -54,8 +55,33 @@ _INTERRUPT_EVERY_S = 0.1
 _PRIMARY = 0xFF
 """The bits of an error code that are left without its extension."""
 
+
+class WholeConnection(sqlite3.Connection):
+    """Closes as a whole: SQLite keeps the transaction of what is closed while a statement on it has rows left to give.
+
+    One that was cancelled between its first row and the others has, for as long as the error knows of its cursor.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
+        cursor = super().cursor(factory)
+        self._cursors.add(cursor)
+        return cursor
+
+    def close(self) -> None:
+        try:
+            for cursor in self._cursors:
+                cursor.close()
+            self.rollback()
+        finally:
+            super().close()
+
+
 # The driver begins no transaction of its own; the listeners below do.
-_CONNECT: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S, "isolation_level": None}
+_CONNECT: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "factory": WholeConnection}
 
 
 async def open_sqlite(url: URL) -> "Sqlite":
