@@ -4,38 +4,19 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Canary
+from tests.stores.samples import prediction
 
-from serinus.core.records import PredictionRecord
-from serinus.core.routing import Role
 from serinus.stores.sql import open_store
 
 NOW = datetime.now(UTC)
-
-
-def record(number: int, at: datetime) -> PredictionRecord:
-    return PredictionRecord(
-        id=f"p{number}",
-        at=at,
-        deployment="prod",
-        rollout="",
-        split_version=0,
-        role=Role.BASELINE,
-        version="risk@1",
-        answered_by="risk@1",
-        inputs_hmac="00",
-        key_id="k",
-        prediction="1",
-        prediction_class=None,
-        confidence=None,
-        latency_ms=1.0,
-        error_kind="",
-        forced=False,
-    )
+AGES = (31, 29)  # days
 
 
 async def keep(url: str) -> None:
     store = await open_store(url)
-    await store.append_predictions([record(1, NOW - timedelta(days=31)), record(2, NOW - timedelta(days=29))])
+    await store.append_predictions(
+        [prediction(number, "prod", NOW - timedelta(days=days)) for number, days in enumerate(AGES)]
+    )
     await store.close()
 
 
@@ -61,7 +42,7 @@ def test_what_is_older_is_removed_and_counted(canary: Canary, database: str) -> 
 
     assert ran.code == 0, ran.err
     assert ran.document == {"removed": {"predictions": 1, "snapshots": 0, "outcomes": 0}}
-    assert asyncio.run(kept(database)) == ["p2"]
+    assert asyncio.run(kept(database)) == [prediction(1).id]
 
 
 @pytest.mark.parametrize("older_than", ["0", "5s", "-1d", "soon"])

@@ -99,3 +99,10 @@ async def records_of(fleet: Fleet) -> AsyncIterator[Records]:
         redis = Redis.from_url(settings["SERINUS_REDIS_URL"], decode_responses=True)
         await opened.enter_async_context(redis)
         yield Records(store, redis, settings["SERINUS_REDIS_PREFIX"])
+
+
+async def record_of(fleet: Fleet, deployment: str) -> Record:
+    """Give what state, events and board say of a deployment as soon as they agree."""
+    async with records_of(fleet) as records:
+        (record,) = await records.agreeing([deployment])
+        return record

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 from tests import models
-from tests.production.agreement import Record, records_of
+from tests.production.agreement import record_of
 from tests.production.conftest import MakeFleet
 from tests.production.fleet import Fleet
 from tests.server import PATIENCE_S, Server
@@ -78,11 +78,6 @@ class Production:
     postgresql: PostgreSQL
     fleet: Fleet
     gateways: list[Server]
-
-    async def record(self, name: str) -> Record:
-        async with records_of(self.fleet) as records:
-            (record,) = await records.agreeing([name])
-            return record
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +156,7 @@ async def test_the_same_command_gets_the_same_answer_from_either_gateway_and_hap
 
     assert {answer.status_code for answer in answers} == {status_of(command)}
     assert [answer.json() for answer in answers] == [answers[0].json()] * 4
-    record = await production.record(two[0].name)
+    record = await record_of(production.fleet, two[0].name)
     assert len(record.changes) == len(command.before) + 1
     assert record.changes[-1] is command.kind
 
@@ -177,7 +172,7 @@ async def test_the_same_command_at_once_through_two_gateways_happens_once(
 
     assert [answer.status_code for answer in answers] == [status_of(command)] * 2, [each.text for each in answers]
     assert answers[0].json() == answers[1].json()
-    record = await production.record(two[0].name)
+    record = await record_of(production.fleet, two[0].name)
     assert len(record.changes) == len(command.before) + 1
     assert record.changes[-1] is command.kind
 
@@ -189,7 +184,7 @@ async def test_a_key_of_another_command_is_refused(
     await two[0].prepare(command)
     key = f"other-{two[0].name}"
     assert (await two[0].send(command.request, key)).status_code == status_of(command)
-    before = await production.record(two[0].name)
+    before = await record_of(production.fleet, two[0].name)
 
     elsewhere: Request = (command.request[0], command.request[1].replace(NAME, f"{NAME}-b"), command.request[2])
     refused = [await caller.send(command.request, key, command.otherwise) for caller in two]
@@ -200,7 +195,7 @@ async def test_a_key_of_another_command_is_refused(
 
     assert {answer.status_code for answer in refused} == {409}
     assert {answer.json()["code"] for answer in refused} == {"SERINUS-KEY-REUSED"}
-    after = await production.record(two[0].name)
+    after = await record_of(production.fleet, two[0].name)
     assert (after.state, after.events) == (before.state, before.events)
 
 
@@ -224,7 +219,7 @@ async def test_a_gateway_that_was_started_afterwards_gives_the_answer_of_the_one
         assert answer.status_code == again.status_code == status_of(command)
         assert again.json()["rollout"] == answer.json()["rollout"]
         assert again.json()["generation"] == answer.json()["generation"]
-        assert (await production.record(name)).changes.count(command.kind) == 1
+        assert (await record_of(production.fleet, name)).changes.count(command.kind) == 1
 
 
 # ------------------------------------------------------------------------------------------------ models
@@ -275,7 +270,7 @@ async def test_a_rollback_that_is_repeated_while_postgresql_is_down_and_afterwar
         refused = await two[1].send(PAUSE, f"pause-{two[0].name}")
     finally:
         production.postgresql.start()
-    record = await production.record(two[0].name)
+    record = await record_of(production.fleet, two[0].name)
     afterwards = [await caller.send(ROLLBACK, key) for caller in (*two, *two)]
 
     assert {answer.status_code for answer in meanwhile} == {202}
@@ -287,4 +282,4 @@ async def test_a_rollback_that_is_repeated_while_postgresql_is_down_and_afterwar
     assert all(answer.json()["recorded"] for answer in afterwards)
     told = [(answer.json()["generation"], answer.json()["rollout"]) for answer in (*meanwhile, *afterwards)]
     assert told == [told[0]] * len(told)
-    assert (await production.record(two[0].name)).events == record.events
+    assert (await record_of(production.fleet, two[0].name)).events == record.events

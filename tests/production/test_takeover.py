@@ -21,7 +21,7 @@ from redis import Redis
 from tests import models
 from tests.e2e.reporting import say
 from tests.models import KNOWN, STABLE
-from tests.production.agreement import Record, records_of
+from tests.production.agreement import record_of
 from tests.production.conftest import MakeFleet
 from tests.production.fleet import Fleet
 from tests.production.load import load
@@ -123,11 +123,6 @@ class Production:
         assert split is not None
         return split.cut
 
-    async def record(self, name: str) -> Record:
-        async with records_of(self.fleet) as records:
-            (record,) = await records.agreeing([name])
-            return record
-
 
 @pytest.fixture(scope="module")
 def production(new_fleet: MakeFleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
@@ -226,7 +221,7 @@ async def test_a_leader_that_is_paused_is_replaced_and_can_change_nothing_any_mo
     assert sql.written_by(leader, paused_at) == []
     assert production.leads(follower)
     assert not production.leads(leader)
-    record = await production.record("bad")
+    record = await record_of(production.fleet, "bad")
     assert record.kinds.count(EventKind.ROLLED_BACK) == 1
     assert record.kinds.count(EventKind.AUTO_ROLLBACK_TRIGGERED) == 1
 
@@ -323,7 +318,7 @@ async def test_without_postgresql_the_leader_rolls_a_bad_canary_back_and_records
     finally:
         production.postgresql.start()
 
-    record = await production.record("orphan")
+    record = await record_of(production.fleet, "orphan")
     assert record.changes == [EventKind.DEPLOYMENT_CREATED, EventKind.CANARY_STARTED, EventKind.ROLLED_BACK]
     assert record.kinds.count(EventKind.AUTO_ROLLBACK_TRIGGERED) == 1
     (event,) = (each for each in record.events if each.kind is EventKind.ROLLED_BACK)

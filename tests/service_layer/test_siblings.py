@@ -2,35 +2,18 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.service_layer.doubles import NOW, until
+from tests.service_layer.samples import readings
 
-from serinus.core.evidence import Counts, Evidence, Key, bucket_of
+from serinus.core.evidence import Counts, Key, bucket_of
 from serinus.core.routing import Role
 from serinus.siblings import Siblings
 from serinus.telemetry import CheckerReading, Readings, ServedArm
 
 KEY = Key("fraud:1", "risk@2", 1, Role.CANARY)
 OTHER = Key("fraud:1", "risk@1", 1, Role.BASELINE)
-
-
-def counted(evidence: Evidence, **more: Any) -> Readings:
-    nothing: dict[str, Any] = {
-        "arms": (),
-        "weights": {},
-        "failovers": {},
-        "forced": {},
-        "log_pending": 0,
-        "log_written": 0,
-        "log_dropped": 0,
-        "leased": True,
-        "rollouts": {},
-        "dependencies": {},
-        "checker": None,
-    }
-    return Readings(evidence=evidence, **{**nothing, **more})
 
 
 async def shown(folder: Path, boot: str, readings: Readings) -> None:
@@ -42,7 +25,7 @@ async def shown(folder: Path, boot: str, readings: Readings) -> None:
 
 
 async def test_the_counts_of_all_workers_are_added_up_whichever_is_asked(tmp_path: Path) -> None:
-    first = counted(
+    first = readings(
         {KEY: Counts(requests=5, model_errors=1, latency={bucket_of(20.0): 5}, latency_sum_ms=100.0)},
         failovers={"fraud": 1},
         forced={"fraud": 2},
@@ -50,13 +33,13 @@ async def test_the_counts_of_all_workers_are_added_up_whichever_is_asked(tmp_pat
         log_written=4,
         log_dropped=5,
     )
-    second = counted(
+    second = readings(
         {KEY: Counts(requests=7, latency={bucket_of(20.0): 7}, latency_sum_ms=140.0), OTHER: Counts(requests=2)},
         failovers={"fraud": 10, "spam": 1},
         log_written=40,
     )
-    for boot, readings in (("a", first), ("b", second)):
-        await shown(tmp_path, boot, readings)
+    for boot, shows in (("a", first), ("b", second)):
+        await shown(tmp_path, boot, shows)
 
     together = Siblings(tmp_path, "a").together(first)
 
@@ -70,31 +53,31 @@ async def test_the_counts_of_all_workers_are_added_up_whichever_is_asked(tmp_pat
 async def test_what_is_no_count_is_shown_as_the_worker_that_is_asked_sees_it(tmp_path: Path) -> None:
     arms = (ServedArm("fraud", "risk@1", Role.BASELINE, 0.9),)
     checker = CheckerReading(leads=True, ticked_at=NOW, failures=1)
-    own = counted({}, arms=arms, weights={"fraud": 5.0}, leased=False, rollouts={"fraud": NOW}, checker=checker)
-    await shown(tmp_path, "b", counted({}, weights={"fraud": 50.0}, dependencies={"store": False}))
+    own = readings({}, arms=arms, weights={"fraud": 5.0}, leased=False, rollouts={"fraud": NOW}, checker=checker)
+    await shown(tmp_path, "b", readings({}, weights={"fraud": 50.0}, dependencies={"store": False}))
 
     assert Siblings(tmp_path, "a").together(own) == own
 
 
 async def test_a_worker_that_is_alone_shows_its_own_counts(tmp_path: Path) -> None:
-    own = counted({KEY: Counts(requests=5)}, failovers={"fraud": 1})
+    own = readings({KEY: Counts(requests=5)}, failovers={"fraud": 1})
 
     assert Siblings(tmp_path, "a").together(own) == own
 
 
 async def test_a_workers_own_counts_are_the_present_ones_and_not_those_it_last_showed(tmp_path: Path) -> None:
-    await shown(tmp_path, "a", counted({KEY: Counts(requests=5)}))
+    await shown(tmp_path, "a", readings({KEY: Counts(requests=5)}))
 
-    together = Siblings(tmp_path, "a").together(counted({KEY: Counts(requests=6)}))
+    together = Siblings(tmp_path, "a").together(readings({KEY: Counts(requests=6)}))
 
     assert together.evidence[KEY].requests == 6
 
 
 async def test_what_a_worker_counted_stays_when_it_has_ended_and_a_new_one_counts_for_itself(tmp_path: Path) -> None:
-    await shown(tmp_path, "a", counted({KEY: Counts(requests=5)}))
-    await shown(tmp_path, "b", counted({KEY: Counts(requests=1)}))
+    await shown(tmp_path, "a", readings({KEY: Counts(requests=5)}))
+    await shown(tmp_path, "b", readings({KEY: Counts(requests=1)}))
 
-    together = Siblings(tmp_path, "c").together(counted({KEY: Counts(requests=10)}))
+    together = Siblings(tmp_path, "c").together(readings({KEY: Counts(requests=10)}))
 
     assert together.evidence[KEY].requests == 16
 
@@ -104,12 +87,12 @@ async def test_a_worker_shows_its_counts_again_and_again_and_a_last_time_when_it
 ) -> None:
     monkeypatch.setattr("serinus.siblings.INTERVAL_S", 0.001)
     requests = 1
-    keeping = asyncio.ensure_future(Siblings(tmp_path, "a").keep(lambda: counted({KEY: Counts(requests=requests)})))
+    keeping = asyncio.ensure_future(Siblings(tmp_path, "a").keep(lambda: readings({KEY: Counts(requests=requests)})))
     seen = Siblings(tmp_path, "b")
-    await until(lambda: seen.together(counted({})).evidence.get(KEY))
+    await until(lambda: seen.together(readings({})).evidence.get(KEY))
 
     requests = 2
-    await until(lambda: seen.together(counted({})).evidence[KEY].requests == 2)
+    await until(lambda: seen.together(readings({})).evidence[KEY].requests == 2)
     monkeypatch.setattr("serinus.siblings.INTERVAL_S", 3600.0)
     await asyncio.sleep(0.01)
     requests = 3
@@ -117,27 +100,27 @@ async def test_a_worker_shows_its_counts_again_and_again_and_a_last_time_when_it
     with pytest.raises(asyncio.CancelledError):
         await keeping
 
-    assert seen.together(counted({})).evidence[KEY].requests == 3
+    assert seen.together(readings({})).evidence[KEY].requests == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"evidence": 3}'], ids=str)
 async def test_what_cannot_be_read_is_left_out(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "torn.json").write_bytes(content)
-    await shown(tmp_path, "b", counted({KEY: Counts(requests=5)}))
+    await shown(tmp_path, "b", readings({KEY: Counts(requests=5)}))
 
-    assert Siblings(tmp_path, "a").together(counted({})).evidence[KEY].requests == 5
+    assert Siblings(tmp_path, "a").together(readings({})).evidence[KEY].requests == 5
 
 
 async def test_a_folder_that_is_gone_ends_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serinus.siblings.INTERVAL_S", 0.001)
     folder = tmp_path / "workers"
-    keeping = asyncio.ensure_future(Siblings(folder, "a").keep(lambda: counted({KEY: Counts(requests=5)})))
+    keeping = asyncio.ensure_future(Siblings(folder, "a").keep(lambda: readings({KEY: Counts(requests=5)})))
     for _ in range(3):
         await asyncio.sleep(0.001)
 
     folder.mkdir()
     await until((folder / "a.json").exists)
 
-    assert Siblings(folder, "b").together(counted({})).evidence[KEY].requests == 5
+    assert Siblings(folder, "b").together(readings({})).evidence[KEY].requests == 5
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)

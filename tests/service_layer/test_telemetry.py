@@ -1,34 +1,16 @@
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.service_layer.doubles import NOW
+from tests.service_layer.samples import readings
 
-from serinus.core.evidence import Counts, Evidence, Key, bucket_of
+from serinus.core.evidence import Counts, Key, bucket_of
 from serinus.core.routing import Role
 from serinus.telemetry import CheckerReading, Readings, ServedArm, Telemetry
 
 LABELS = ("deployment", "model_version", "model_role", "status", "le", "dependency")
 ODD = 'a"b\\c\nd é'
-
-
-def readings(evidence: Evidence | None = None, **more: Any) -> Readings:
-    nothing: Mapping[str, Any] = {
-        "arms": (),
-        "weights": {},
-        "failovers": {},
-        "forced": {},
-        "log_pending": 0,
-        "log_written": 0,
-        "log_dropped": 0,
-        "leased": True,
-        "rollouts": {},
-        "dependencies": {},
-        "checker": None,
-    }
-    return Readings(evidence=evidence or {}, **{**nothing, **more})
 
 
 def samples(shown: Readings, name: str) -> dict[tuple[str, ...], float]:
