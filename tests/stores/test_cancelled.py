@@ -23,7 +23,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 
 
 
 @pytest.fixture
-def database_url(tmp_path: Path, file: Path, migrated_file: Path) -> str:
+def database_url(file: Path, migrated_file: Path) -> str:
     file.write_bytes(migrated_file.read_bytes())
     return f"sqlite:///{file}"
 
@@ -169,6 +169,19 @@ async def test_a_write_that_is_cancelled_at_any_moment_leaves_no_transaction_ope
     numbers = [version.ref.version for version in await store.versions("heart")]
     assert numbers == list(range(1, len(numbers) + 1))
     assert (await register(store)).ref.version == len(numbers) + 1
+
+
+def test_a_connection_that_is_closed_before_its_statement_gave_every_row_leaves_no_transaction_open(
+    file: Path, database_url: str
+) -> None:
+    with closing(sqlite3.connect(file, **sqlite._CONNECT)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        unfinished = connection.execute("INSERT INTO models VALUES ('heart', 1, 0), ('lung', 1, 0) RETURNING name")
+
+    with closing(sqlite3.connect(file, timeout=0.0, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert other.execute("SELECT count(*) FROM models").fetchone() == (0,)
+    del unfinished
 
 
 async def test_a_store_can_be_closed_as_soon_as_a_write_on_it_was_cancelled(

@@ -90,10 +90,7 @@ async def _look_at_sqlite(report: Report, connection: AsyncConnection, path: Pat
 
 
 def _take_write_lock(path: Path) -> None:
-    """Take the lock that writes take, and give it back; Unavailable if another process keeps it.
-
-    Without asyncio: a statement on aiosqlite that is cancelled while it waits for a lock keeps the process from ending.
-    """
+    """Take the lock that writes take, and give it back; Unavailable if another process keeps it."""
     try:
         with closing(sqlite3.connect(path, timeout=WRITE_S, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")

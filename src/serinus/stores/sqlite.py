@@ -72,12 +72,11 @@ class WholeConnection(sqlite3.Connection):
         return cursor
 
     def close(self) -> None:
-        try:
+        with suppress(sqlite3.Error):  # closed already, or the disk is gone
             for cursor in self._cursors:
                 cursor.close()
             self.rollback()
-        finally:
-            super().close()
+        super().close()
 
 
 # The driver begins no transaction of its own; the listeners below do.
