@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 
+from serinus.accord import Common, kept
 from serinus.artifacts import CachedArtifacts, ObjectArtifacts, S3Access, open_artifacts
 from serinus.boards.memory import MemoryBoard
 from serinus.checker import HealthChecker
-from serinus.core.errors import InvalidInput, SerinusError, Unavailable
+from serinus.core.errors import InvalidInput, Unavailable
 from serinus.dependencies import OK, Dependencies
 from serinus.engine import DeploymentEngine
 from serinus.formats import Formats
@@ -40,10 +42,6 @@ logger = structlog.get_logger("serinus")
 
 RECONCILE_S = 0.5
 """How often the board is made to agree with the store."""
-BOARD = "board"
-"""The lease that keeps gateways of one store on one board."""
-BOARD_LEASE_S = 10.0
-BOARD_RETRY_S = 0.5
 
 
 class SystemClock:
@@ -101,7 +99,9 @@ async def assembled(
     async with AsyncExitStack() as stack:
         store = await open_store(settings.database)
         stack.push_async_callback(store.close)
-        await _keep_one_board(stack, settings, store, clock)
+        await stack.enter_async_context(kept(common_board(settings), store, clock, _warn))
+        if serves and not settings.is_embedded:
+            await stack.enter_async_context(kept(common_key(settings), store, clock, _warn))
         board = _board(settings)
         stack.push_async_callback(board.close)
         shown_with = None if siblings is None else Siblings(siblings, boot)
@@ -254,43 +254,38 @@ def _artifacts(settings: ServerSettings) -> Artifacts:
     return CachedArtifacts(artifacts, settings.home / "artifact-cache", settings.artifact_cache_bytes, on_trouble=_warn)
 
 
-# ------------------------------------------------------------------------------------------ one board
+# -------------------------------------------------------------------------------------- in common
 
 
-def board_of(settings: ServerSettings) -> str:
-    """Say on which board a server with these settings is: what holds the lease ``BOARD``, and people read."""
+def common_board(settings: ServerSettings) -> Common:
+    """Say on which board a server with these settings is."""
     if settings.is_embedded:
-        return f"the embedded board of {socket.gethostname()}:{settings.home.absolute()}"
-    return "Redis"
+        ours = f"the embedded board of {socket.gethostname()}:{settings.home.absolute()}"
+    else:
+        redis = urlsplit(settings.redis_url)
+        number = dict(parse_qsl(redis.query)).get("db") or (redis.path.strip("/") if redis.scheme != "unix" else "")
+        ours = f"Redis, database {number or 0}, keys {settings.redis_prefix}*"
+    return Common(
+        lease="board",
+        ours=ours,
+        others="The servers of this store are on another board: {}.",
+        field="SERINUS_REDIS_URL",
+        remedy="An embedded board lives in one process and serves no other one: set SERINUS_REDIS_URL and "
+        "SERINUS_REDIS_PREFIX, the same for all servers of a database, or stop the other servers first.",
+        alone=settings.is_embedded,
+    )
 
 
-async def _keep_one_board(stack: AsyncExitStack, settings: ServerSettings, store: Store, clock: Clock) -> None:
-    """Hold the lease that says on which board the gateways of this store are; Unavailable where it is another one."""
-    holder = board_of(settings)
-    deadline = clock.monotonic() + BOARD_LEASE_S + 1.0  # one that was killed holds it for so long
-    while (present := await store.hold(BOARD, holder, BOARD_LEASE_S, clock.now())).holder != holder:
-        if clock.monotonic() > deadline:
-            raise Unavailable(
-                f"The gateways of this store are on another board: {present.holder}. Here it is {holder}.",
-                field="SERINUS_REDIS_URL",
-                remedy="An embedded board lives in one process and serves no other one: set SERINUS_REDIS_URL, the "
-                "same for all servers of a database, or stop the other server first.",
-            )
-        await asyncio.sleep(BOARD_RETRY_S)
-
-    async def keep() -> None:
-        while True:
-            await asyncio.sleep(BOARD_LEASE_S / 5)
-            try:
-                present = await store.hold(BOARD, holder, BOARD_LEASE_S, clock.now())
-            except SerinusError:
-                continue  # nobody else can take it either
-            if present.holder != holder:
-                _warn(f"the gateways of this store are on two boards: {present.holder}, and {holder}")
-
-    if settings.is_embedded:
-        stack.push_async_callback(_quietly, lambda: store.release(BOARD, holder), "the board could not be released")
-    await stack.enter_async_context(_in_background(keep(), "board"))
+def common_key(settings: ServerSettings) -> Common:
+    """Say with which of all keys a gateway with these settings hashes."""
+    return Common(
+        lease="hash key",
+        ours=HashKey(settings.hash_key.get_secret_value().encode()).id,
+        others="The gateways of this store hash with another key: its id is {}.",
+        field="SERINUS_HASH_KEY",
+        remedy="Give all gateways of a database the same SERINUS_HASH_KEY: they route entities and hash inputs by it. "
+        "To change it for good, stop all gateways first.",
+    )
 
 
 # ----------------------------------------------------------------------------------------- agreement

@@ -638,11 +638,17 @@ def test_settings_of_another_board_than_the_servers_have_are_told(
         monkeypatch.setenv("SERINUS_REDIS_PREFIX", "others:")
         other_prefix = canary("doctor", "-o", "json")
         monkeypatch.delenv("SERINUS_REDIS_PREFIX")
+        monkeypatch.setenv("SERINUS_HASH_KEY", KEY[::-1])
+        other_key = canary("doctor", "-o", "json")
+        monkeypatch.setenv("SERINUS_HASH_KEY", KEY)
         monkeypatch.delenv("SERINUS_REDIS_URL")
         embedded = canary("doctor", "-o", "json")
 
     assert other_prefix.code == 1
     assert "not on the board" in problems(other_prefix, "splits")
+    assert "SERINUS_REDIS_PREFIX" in problems(other_prefix, "board")
+    assert other_key.code == 1
+    assert "SERINUS_HASH_KEY" in problems(other_key, "board")
     assert embedded.code == 1
     assert "SERINUS_REDIS_URL" in problems(embedded, "board")
 

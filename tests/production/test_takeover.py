@@ -7,6 +7,7 @@ checkers tell PostgreSQL their names, and a trigger notes who wrote what.
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -26,9 +27,10 @@ from tests.production.conftest import MakeFleet
 from tests.production.fleet import Fleet
 from tests.production.load import load
 from tests.production.watching import readings
-from tests.server import PATIENCE_S, Server, eventually
+from tests.server import COMMAND, PATIENCE_S, Server, environment, eventually
 from tests.services import PostgreSQL, provided
 
+from serinus.cli.exits import ExitCode
 from serinus.core.events import EventKind
 from serinus.core.routing import Cut, Role, Split
 from serinus.leadership import LEASE_S, RENEW_S
@@ -74,6 +76,11 @@ class Production:
         with self.gateways[0].client() as client:
             warnings: list[str] = client.deployment(deployment)["warnings"]
         return warnings
+
+    def health(self, deployment: str) -> "subprocess.CompletedProcess[bytes]":
+        """Ask for the health of a deployment as a pipeline does."""
+        command = [*COMMAND, "health", deployment]
+        return subprocess.run(command, env=environment(SERINUS_URL=self.gateways[0].url), check=False, timeout=60)
 
     def begin_checker(self) -> str:
         name = f"checker-{next(self._numbers)}"
@@ -285,6 +292,7 @@ def test_without_a_checker_a_canary_loses_its_traffic_within_the_lease(productio
         assert not any(each.is_canary for each in asked.of("unjudged", after=began))
         (warning,) = production.warnings("unjudged")
         assert "no checker has judged" in warning
+        assert production.health("unjudged").returncode == ExitCode.UNHEALTHY
         production.begin_checker()
         assert eventually(lambda: asked.of("unjudged")[-1].is_canary)
         assert production.warnings("unjudged") == []

@@ -241,7 +241,7 @@ async def test_without_the_board_a_rollback_goes_through_the_store(world: World)
     assert done.state.status == "stable"
     assert done.unpublished == "MemoryBoard is gone."
     assert done.warnings == (
-        "The change is on record; the gateways take it over when the board answers. MemoryBoard is gone.",
+        "The change is on record; until the board is back, gateways give the canary no traffic. MemoryBoard is gone.",
     )
 
 

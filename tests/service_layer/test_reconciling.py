@@ -68,7 +68,9 @@ async def test_a_publication_that_failed_is_made_good(world: World) -> None:
     world.shaky_board.mended()
 
     assert done.unpublished == "gone"
-    assert done.warnings == ("The change is on record; the gateways take it over when the board answers. gone",)
+    assert done.warnings == (
+        "The change is on record; until the board is back, gateways give the canary no traffic. gone",
+    )
     assert await world.engine.reconcile() == [NAME]
     assert await world.board.split(NAME) == split_of(await world.engine.deployment(NAME)).encoded()
 

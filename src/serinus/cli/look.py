@@ -65,7 +65,7 @@ def status(
 def health(ctx: typer.Context, deployment: DeploymentName, output: Output = None, url: Url = None) -> None:
     """Show how the canary does against the baseline, and why.
 
-    Exits with 6 while a canary runs that is degraded or critical.
+    Exits with 6 while a canary runs that is degraded, critical, or without traffic because nobody judges it.
 
     Example: canary health heart-prod || canary rollback heart-prod
     """
@@ -74,7 +74,7 @@ def health(ctx: typer.Context, deployment: DeploymentName, output: Output = None
     with connected(ctx, url, output) as session:
         document = session.client.health(deployment)
         session.show(document, health_view)
-    if document.get("status") != "stable" and str(document.get("health")) in UNHEALTHY:
+    if document.get("status") != "stable" and (str(document.get("health")) in UNHEALTHY or document.get("warnings")):
         raise typer.Exit(ExitCode.UNHEALTHY)
 
 

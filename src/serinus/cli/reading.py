@@ -30,10 +30,12 @@ def read_status(session: Session, deployment: str | None) -> tuple[Document, Vie
     one = session.client.deployment(deployment)
     if not (session.for_people and active_rollout(one)):
         return one, deployment_view
-    health = _health(session, deployment)
+    health = _health(session, deployment) | {"warnings": []}  # they are the deployment's
 
     def with_health(document: Document, screen: Screen) -> RenderableType:
-        return Group(deployment_view(document, screen), "", health_view(health, screen, policy=False))
+        return Group(
+            deployment_view(document, screen), "", health_view(health, screen, policy=False)
+        )
 
     return one, with_health
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from serinus.assembly import BOARD, board_of
+from serinus.assembly import common_board, common_key
 from serinus.core.deployment import Deployment
 from serinus.core.names import VersionRef
 from serinus.core.records import Lease
@@ -120,14 +120,13 @@ def _disagreement(state: Deployment, raw: object) -> _Trouble | None:
     return None
 
 
-def check_one_board(report: Report, settings: ServerSettings, leases: Mapping[str, Lease]) -> None:
-    """See that no server of this store uses a board that one started here would not see."""
-    held, ours = leases.get(BOARD), board_of(settings)
-    if held is not None and held.holder != ours:
-        report.wrong(
-            f"Servers of this database use another board: {held.holder}. Here it is {ours}.",
-            "Give all servers of a database the same SERINUS_REDIS_URL; an embedded board serves one process only.",
-        )
+def check_in_common(report: Report, settings: ServerSettings, leases: Mapping[str, Lease]) -> None:
+    """See that servers of this store that run have what one with these settings would have."""
+    wanted = [common_board(settings)] if settings.is_embedded else [common_board(settings), common_key(settings)]
+    for common in wanted:
+        held = leases.get(common.lease)
+        if held is not None and held.holder != common.ours:
+            report.wrong(f"{common.others.format(held.holder)} Here it is {common.ours}.", common.remedy)
 
 
 # --------------------------------------------------------------------------------- checkers and gateways

@@ -12,8 +12,8 @@ from serinus.doctor.agreement import (
     check_checker,
     check_embedded_server,
     check_gateways,
+    check_in_common,
     check_models,
-    check_one_board,
     check_splits,
     live_gateways,
 )
@@ -74,7 +74,7 @@ class _Examination:
             self._bounded("artifacts", check_artifacts(reports["artifacts"], settings)),
         )
         found = found or Found()
-        check_one_board(reports["board"], settings, found.leases)
+        check_in_common(reports["board"], settings, found.leases)
         async with AsyncExitStack() as stack:
             store = await self._opened(stack, ready=found.ready)
             checks = [self._check_models(store, sizes)]

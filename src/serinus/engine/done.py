@@ -49,9 +49,8 @@ class Done:
         if self.unrecorded:
             told.append(f"The canary gets no traffic any more; the record follows. {self.unrecorded}")
         if self.unpublished:
-            told.append(
-                f"The change is on record; the gateways take it over when the board answers. {self.unpublished}"
-            )
+            until = "The change is on record; until the board is back, gateways give the canary no traffic."
+            told.append(f"{until} {self.unpublished}")
         return tuple(told)
 
 

@@ -54,8 +54,8 @@ class Rollbacks:
                     raise
                 raise Unavailable(
                     f"Neither the board nor the store answers. {board_trouble.message} {trouble.message}",
-                    remedy="Without its lease the canary loses its traffic by itself. Bring one of the two back and "
-                    "repeat the command.",
+                    remedy="Without its lease the canary loses its traffic by itself, and gets it back with the two of "
+                    "them: bring one back, and repeat the command at once.",
                 ) from trouble
         work = asyncio.ensure_future(self._put_on_record(name, command, given, split))
         self._recordings.add(work)

@@ -20,7 +20,7 @@ from serinus.core.commands import (
     StartCanary,
     Undo,
 )
-from serinus.core.errors import InvalidInput
+from serinus.core.errors import InvalidInput, Unavailable
 from serinus.core.events import EventKind
 from serinus.core.ledger import outside
 from serinus.core.names import VersionRef
@@ -85,7 +85,13 @@ class Call:
     async def execute(self, name: str, command: Command, expected_generation: int | None) -> Document:
         """Carry out a command on a deployment."""
         given = Given(expected_generation=expected_generation, once=self.once)
-        return self.told(await self.system.engine.execute(name, command, given))
+        try:
+            return self.told(await self.system.engine.execute(name, command, given))
+        except Unavailable as trouble:
+            if isinstance(command, Rollback):
+                raise
+            remedy = f"{trouble.remedy} A rollback works meanwhile, if the board answers."
+            raise Unavailable(trouble.message, field=trouble.field, remedy=remedy) from trouble
 
     def told(self, done: Done) -> Document:
         """Describe what was done; 202 where the record follows."""
@@ -271,7 +277,8 @@ async def list_events(
 async def health(system: In, name: Name) -> Document:
     """Give the newest health check: verdict, reason and the numbers it rests on."""
     state = await system.engine.deployment(name)
-    return documents.of_health(state, await system.store.last_snapshot(name))
+    document = documents.of_health(state, await system.store.last_snapshot(name))
+    return document | {"warnings": standing.withheld(system, state)}
 
 
 @deployments.get("/{name}/metrics", summary="See what both arms do")

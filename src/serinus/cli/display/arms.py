@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serinus.cli.display.badges import health_badge
-from serinus.cli.display.release import policy_words
+from serinus.cli.display.release import policy_words, warnings_of
 from serinus.cli.display.screen import Screen
 from serinus.cli.display.words import ago, count, mapped, milliseconds, number, plain, rate
 
@@ -58,7 +58,7 @@ _UNITS = {"error_delta": _points, "p95_delta_ms": _more_ms}
 
 def health_view(health: Mapping[str, Any], screen: Screen, *, policy: bool = True) -> RenderableType:
     """Show the last verdict and what it rests on; ``policy``: say the rule, too."""
-    parts: list[RenderableType] = [_verdict(health, screen)]
+    parts: list[RenderableType] = [_verdict(health, screen), *warnings_of([health], screen)]
     if health.get("baseline") or health.get("canary"):
         parts += ["", comparison(CHECKED, health, screen)]
     rule = policy_words(health.get("policy")) if policy else ""

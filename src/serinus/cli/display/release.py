@@ -37,7 +37,7 @@ def active_rollout(deployment: Document) -> dict[str, Any] | None:
 
 def deployment_view(deployment: Document, screen: Screen) -> RenderableType:
     """Show one deployment: its state, its split and its settings."""
-    warnings = _warnings([deployment], screen)
+    warnings = warnings_of([deployment], screen)
     told = [*warnings, ""] if warnings else []
     return Group(_title(deployment, screen), "", _split(deployment, screen), "", *told, _facts(deployment, screen))
 
@@ -53,7 +53,7 @@ def overview(deployments: list[dict[str, Any]], healths: Mapping[str, object], s
     heads = [Text(name) for name in _COLUMNS]
     needed = sum(max(cell.cell_len for cell in column) + 3 for column in zip(heads, *cells, strict=True))
     shown = table if needed <= screen.width else _stacked(deployments, healths, screen)
-    warnings = _warnings(deployments, screen)
+    warnings = warnings_of(deployments, screen)
     return Group(shown, "", *warnings) if warnings else shown
 
 
@@ -78,7 +78,7 @@ def _name(deployment: Document, screen: Screen) -> Text:
     return name.append(f" {_mark(screen)}", "yellow") if listed(deployment.get("warnings")) else name
 
 
-def _warnings(deployments: Sequence[Document], screen: Screen) -> list[RenderableType]:
+def warnings_of(deployments: Sequence[Document], screen: Screen) -> list[RenderableType]:
     """Give what there is to know, each thing once."""
     texts = dict.fromkeys(plain(each) for one in deployments for each in listed(one.get("warnings")))
     return [Text(f"{_mark(screen)} {text}", "yellow") for text in texts]

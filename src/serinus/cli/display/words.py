@@ -8,6 +8,8 @@ MISSING = "-"
 SMALL_RATE = 0.001
 """Below this a rate is written with two significant digits."""
 THOUSAND = 1000
+_TYPED = {"set weight": "traffic"}
+"""What is typed here for a command that the API names otherwise."""
 
 
 def plain(value: object) -> str:
@@ -30,6 +32,11 @@ def listed(value: object) -> list[Any]:
 def rows(document: object, name: str) -> list[dict[str, Any]]:
     """Read an array of objects from a document."""
     return [row for row in listed(mapped(document).get(name)) if isinstance(row, dict)]
+
+
+def commands(possible: object) -> str:
+    """Write the commands that a server allows as they are typed here."""
+    return ", ".join(plain(_TYPED.get(str(name), name)) for name in listed(possible))
 
 
 def number(value: object) -> float | None:
