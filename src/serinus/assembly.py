@@ -29,6 +29,7 @@ from serinus.gathering import Gatherer
 from serinus.home import Home
 from serinus.leadership import Leadership
 from serinus.loaded import GRACE_S, LoadedModels, cause_of
+from serinus.patience import within
 from serinus.ports import Artifacts, Board, Clock, Store
 from serinus.predictions import HashKey, PredictionLog
 from serinus.predictors.threads import ThreadPredictors
@@ -40,6 +41,8 @@ from serinus.telemetry import CheckerReading, Readings, ServedArm, Telemetry
 
 logger = structlog.get_logger("serinus")
 
+SETTLE_S = 3.0
+"""How long a server that ends waits for the store to take what is in force and not on record."""
 RECONCILE_S = 0.5
 """How often the board is made to agree with the store."""
 
@@ -164,6 +167,7 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         new_id=lambda: uuid.uuid4().hex,
         on_trouble=_warn,
         on_state=engine.record.note,
+        on_cut=engine.cuts.note,
     )
     # The embedded board's only process leads as soon as it starts, whoever led before it.
     holder = f"embedded on {socket.gethostname()}:{home.folder.absolute()}" if settings.is_embedded else outside.name
@@ -178,7 +182,8 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         lease_s=settings.canary_lease,
         on_trouble=_warn,
     )
-    dependencies = Dependencies({"store": store.ping, "board": board.ping, "artifacts": artifacts.ping}, _warn)
+    pings = {"store": store.ping, "board": board.ping, "artifacts": artifacts.ping}
+    dependencies = Dependencies(pings, _warn, _inform, told_elsewhere={"board"})
     system = System(
         settings=settings,
         home=home,
@@ -212,6 +217,7 @@ async def _run(stack: AsyncExitStack, system: System, loaded: LoadedModels) -> N
     if system.checker is not None:
         stack.push_async_callback(_quietly, system.checker.stop, "the last evidence could not be saved")
     await _reconciled(system)
+    stack.push_async_callback(_quietly, lambda: _settled(system), "a rollback in force could not be recorded")
     if system.gateway is not None:
         stack.push_async_callback(_quietly, system.gateway.stop, "the last evidence could not be put up")
         await system.gateway.start()
@@ -233,7 +239,7 @@ def _board(settings: ServerSettings) -> Board:
             field="SERINUS_REDIS_URL",
             remedy="pip install 'serinus[redis]'",
         ) from missing
-    return open_board(settings.redis_url, prefix=settings.redis_prefix, on_trouble=_warn)
+    return open_board(settings.redis_url, prefix=settings.redis_prefix, on_trouble=_warn, on_recovery=_inform)
 
 
 def uncached_artifacts(settings: ServerSettings) -> ObjectArtifacts:
@@ -295,9 +301,13 @@ async def _reconciled(system: System) -> None:
     """Make the board agree with the store once; a board that does not answer agrees later."""
     try:
         await system.engine.reconcile()
-    except Unavailable as trouble:
+    except Unavailable:  # of the board's, it tells itself
         await system.store.ping()  # without the store nobody knows what to serve
-        _warn(f"the board does not agree with the store yet: {trouble}")
+
+
+async def _settled(system: System) -> None:
+    """Put on record at the end what is in force and is not: the board may end with this process."""
+    await within(SETTLE_S, system.engine.reconcile(at_once=True), "The store")
 
 
 async def _keep_reconciled(system: System) -> None:
@@ -307,6 +317,8 @@ async def _keep_reconciled(system: System) -> None:
         try:
             for name in await system.engine.reconcile():
                 logger.info("the board was made to agree with the store", deployment=name)
+            trouble = ""
+        except Unavailable:  # the store's is told of by ``dependencies``, the board's by itself
             trouble = ""
         except Exception as failure:  # noqa: BLE001 - it goes on, whatever one round meets
             trouble = cause_of(failure)
@@ -371,3 +383,7 @@ async def _quietly(work: Callable[[], Coroutine[Any, Any, None]], what: str) -> 
 
 def _warn(message: str) -> None:
     logger.warning(message)
+
+
+def _inform(message: str) -> None:
+    logger.info(message)

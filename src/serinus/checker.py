@@ -5,7 +5,7 @@ Any number may run; the one that leads checks, and what it writes carries its te
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -100,6 +100,7 @@ class HealthChecker:
         self._watches: dict[str, Watch] = {}
         self._troubles: dict[str, str] = {}
         self._told: set[str] = set()
+        self._begun = 0
         self.ticked_at: datetime | None = None
         self.failures = 0
 
@@ -124,6 +125,8 @@ class HealthChecker:
         while True:
             try:
                 await self.tick()
+            except Unavailable:  # who does not answer is told of by ``dependencies`` or the board
+                self.failures += 1
             except Exception as trouble:  # noqa: BLE001 - the loop outlives whatever one round meets
                 self.failures += 1
                 self._tell(f"a round of health checks failed: {cause_of(trouble)}", "round")
@@ -143,17 +146,28 @@ class HealthChecker:
             self._watches.clear()  # whoever leads from now on writes the record that is read next time
             self.ticked_at = self._clock.now()
             return
+        await self._begin(term)
         states = await self._states()
         self._forget(states)
         await asyncio.gather(*(self._guarded(state, term) for state in states if state.active))
         if self._leadership.term != term:
             return
+        await self._unless_deposed(self._renew(term))
+        self.ticked_at = self._clock.now()
+
+    async def _begin(self, term: int) -> None:
+        """Tell the board of a new term before anything is done in it: from then on the one before changes nothing."""
+        if term != self._begun:
+            with suppress(Unavailable):  # then neither can change anything there
+                await self._unless_deposed(self._board.renew(term, self._lease_s))
+                self._begun = term
+
+    async def _unless_deposed(self, work: Awaitable[None]) -> None:
         try:
-            await self._renew(term)
+            await work
         except Deposed:
             self._leadership.step_down()
             raise
-        self.ticked_at = self._clock.now()
 
     async def _renew(self, term: int) -> None:
         """Renew the lease under which canaries have traffic, unless one of them cannot be judged."""

@@ -1,7 +1,7 @@
 """Whether what a server needs answers, asked in the background, so that a look at it never waits."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from serinus.core.errors import SerinusError
 from serinus.patience import within
@@ -22,12 +22,23 @@ class Dependencies:
 
     Args:
         pings: by name. Each ends by itself when it has waited long enough for its dependency, and knows best why.
-        on_trouble: told when a dependency is gone, and when it is back.
+        on_trouble: told when a dependency is gone. on_recovery: told when it is back, if not the same.
+        told_elsewhere: names of those that tell of themselves when they are gone and back; nothing is told of them
+            here.
     """
 
-    def __init__(self, pings: Mapping[str, Ping], on_trouble: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        pings: Mapping[str, Ping],
+        on_trouble: Callable[[str], None],
+        on_recovery: Callable[[str], None] | None = None,
+        *,
+        told_elsewhere: Collection[str] = (),
+    ) -> None:
         self._pings = pings
         self._on_trouble = on_trouble
+        self._on_recovery = on_recovery or on_trouble
+        self._told_elsewhere = frozenset(told_elsewhere)
         self._states = dict.fromkeys(pings, UNKNOWN)
         self._asking: dict[str, asyncio.Task[None]] = {}
 
@@ -65,7 +76,9 @@ class Dependencies:
         except Exception as defect:  # noqa: BLE001 - a look at one must not end the looks at all
             state = f"{type(defect).__name__}: {defect}"
         before, self._states[name] = self._states[name], state
+        if name in self._told_elsewhere:
+            return
         if state == OK and before not in {OK, UNKNOWN}:
-            self._on_trouble(f"the {name} answers again")
+            self._on_recovery(f"The {name} answers again.")
         elif state != OK and before in {OK, UNKNOWN}:
             self._on_trouble(f"the {name}: {state}")

@@ -46,6 +46,7 @@ class LoadedModels:
         self._grace_s = grace_s
         self._loading_timeout_s = loading_timeout_s
         self._loads: dict[VersionRef, asyncio.Task[Predictor]] = {}
+        self._hanging: dict[VersionRef, asyncio.Task[Predictor]] = {}
         self._needed: frozenset[VersionRef] = frozenset()
         self._held: Counter[VersionRef] = Counter()
         self._leaving: set[Predictor] = set()
@@ -53,8 +54,11 @@ class LoadedModels:
     async def get(self, ref: VersionRef) -> Predictor:
         """Give the version's predictor, warm; a load that failed is tried anew by the next caller.
 
+        One that hangs cannot be ended: as long as it does, no other of its version is begun, not to pile them up.
+
         Raises:
             NotFound: no such version. ArtifactMissing, ArtifactCorrupt, FormatRefused, ModelError: it cannot be loaded.
+            ModelTimeout: it was not loaded in time, now or by a load that still runs.
             ContractBroken: it does not answer its own example rows.
         """
         load = self._loads.get(ref)
@@ -135,12 +139,17 @@ class LoadedModels:
         for load in list(self._loads.values()):
             if not load.done():
                 load.cancel()
+        for hanging in list(self._hanging.values()):
+            hanging.cancel()
+        await asyncio.gather(*self._hanging.values(), return_exceptions=True)
         done = await asyncio.gather(*self._loads.values(), return_exceptions=True)
         self._loads.clear()
         for predictor in [*self._leaving, *(each for each in done if not isinstance(each, BaseException))]:
             self._let_go(predictor)
 
     async def _load(self, ref: VersionRef) -> Predictor:
+        if ref in self._hanging:
+            raise self._too_slow(ref)
         version = await self._store.version(ref)
         if version is None:
             raise NotFound(
@@ -158,15 +167,29 @@ class LoadedModels:
         return predictor
 
     async def _started(self, version: ModelVersion, data: bytes) -> Predictor:
+        start = asyncio.create_task(self._factory.start(version, data), name=f"start {version.ref}")
         try:
-            async with asyncio.timeout(self._loading_timeout_s):
-                return await self._factory.start(version, data)
-        except TimeoutError as hanging:
-            raise ModelTimeout(
-                f"{version.ref} was not loaded within {self._loading_timeout_s:g} s.",
-                field="version",
-                remedy="Register a model that loads faster.",
-            ) from hanging
+            await asyncio.wait({start}, timeout=self._loading_timeout_s)
+        except asyncio.CancelledError:
+            start.cancel()
+            start.add_done_callback(_close_late)
+            raise
+        if start.done():
+            return start.result()
+        self._hanging[version.ref] = start
+        start.add_done_callback(lambda late: self._end_of_hanging(version.ref, late))
+        raise self._too_slow(version.ref)
+
+    def _too_slow(self, ref: VersionRef) -> ModelTimeout:
+        return ModelTimeout(
+            f"{ref} was not loaded within {self._loading_timeout_s:g} s; while that load hangs, no other is begun.",
+            field="version",
+            remedy="Register a model that loads faster.",
+        )
+
+    def _end_of_hanging(self, ref: VersionRef, late: asyncio.Task[Predictor]) -> None:
+        del self._hanging[ref]
+        _close_late(late)
 
     def _forget_failed(self, ref: VersionRef, load: asyncio.Task[Predictor]) -> None:
         if _failed(load) and self._loads.get(ref) is load:
@@ -175,6 +198,11 @@ class LoadedModels:
 
 def _failed(load: asyncio.Task[Predictor]) -> bool:
     return load.cancelled() or load.exception() is not None
+
+
+def _close_late(start: asyncio.Task[Predictor]) -> None:
+    if not _failed(start):
+        start.result().close()
 
 
 async def _warm(predictor: Predictor) -> None:

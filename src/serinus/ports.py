@@ -181,10 +181,11 @@ class Board(Protocol):
     A method that asks a board on another machine raises Unavailable where it does not answer.
     """
 
-    async def publish(self, split: Split) -> bool:
+    async def publish(self, split: Split, *, promoted: str = "") -> bool:
         """Put up a split and tell all gateways; False, and nothing changed, if a newer generation is up.
 
         A cut of the same rollout that is up stays: it goes into the new split, before one that the new split brings.
+        ``promoted`` names the rollout that became the split's baseline: where a promised cut of it is up, that stays.
         """
         ...
 
@@ -199,6 +200,10 @@ class Board(Protocol):
         Raises:
             Deposed: ``term`` is given, and a lease of a newer term has been up.
         """
+        ...
+
+    async def promise(self, deployment: str, cut: Cut) -> Split | None:
+        """Mark a cut as promised, so that no promotion replaces it; None, and nothing changed, if it is up no more."""
         ...
 
     async def split(self, deployment: str) -> object:
@@ -225,7 +230,10 @@ class Board(Protocol):
         ...
 
     async def unacknowledged(self, deployment: str, stamp: int, timeout_s: float) -> list[str]:
-        """Wait until every live gateway has acknowledged the stamp or a newer one; name those that have not."""
+        """Wait until every gateway has acknowledged the stamp or a newer one; name those that have not.
+
+        Those are live ones, and those that went without a word, for as long as they may have the lease.
+        """
         ...
 
     async def renew(self, term: int, ttl_s: float) -> None:

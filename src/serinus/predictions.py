@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from sys import getsizeof
 
 import rfc8785
 
@@ -19,7 +21,12 @@ from serinus.ports import Store
 BATCH = 500
 RETRY_S = 1.0
 """How often a store that failed is tried again."""
+RAW_BYTES = 64 * 2**20
+"""How much memory the inputs that wait to be hashed may take; a hash takes next to none."""
 _SAFE_INT = 2**53 - 1
+_VALUE_BYTES = 40
+"""A number and its place in a row."""
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class HashKey:
         escape.
         """
         safe = {_encodable(name): _in_json_range(value) for name, value in inputs.items()}
-        return self.of_bytes(rfc8785.dumps(safe))
+        return self.of_bytes(_canonical(safe))
 
     def of_bytes(self, data: bytes) -> str:
         """Give hex HMAC-SHA-256 of bytes."""
@@ -56,6 +63,15 @@ class Answered:
     values: tuple[Scalar | None, ...]
     entity_id: str | None
 
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory a hash in their place would free."""
+        size = _VALUE_BYTES * len(self.values) + (getsizeof(self.entity_id) if self.entity_id else 0)
+        for value in self.values:
+            if isinstance(value, str):
+                size += getsizeof(value)
+        return size
+
     def hashed(self, key: HashKey) -> PredictionRecord:
         """Complete the record."""
         return replace(
@@ -70,6 +86,8 @@ class PredictionLog:
     """Takes answered predictions from memory to the store, in order, in batches.
 
     At most ``limit`` entries wait (the store may be gone for a while); beyond that the newest are dropped and counted.
+    Their inputs are hashed off the event loop, as they are written. Only when what waits holds ``raw_bytes`` of inputs
+    is an entry hashed as it comes, so that requests of a megabyte take no more memory in an outage than small ones.
     A record that the store refuses while it takes others is dropped and counted too, not to hold up the rest.
     """
 
@@ -82,14 +100,17 @@ class PredictionLog:
         limit: int,
         on_trouble: Callable[[str], None],
         retry_s: float = RETRY_S,
+        raw_bytes: int = RAW_BYTES,
     ) -> None:
         self._store = store
         self._key = key
         self._interval_s = interval_s
         self._retry_s = retry_s
         self._limit = limit
+        self._raw_bytes = raw_bytes
         self._on_trouble = on_trouble
-        self._waiting: deque[Answered] = deque()
+        self._waiting: deque[Answered | PredictionRecord] = deque()
+        self._raw = 0
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._closed = False
@@ -105,7 +126,12 @@ class PredictionLog:
         """Take an entry; never blocks."""
         if self._closed or len(self._waiting) >= self._limit:
             self.dropped += 1
+            return
+        size = entry.size
+        if self._raw + size > self._raw_bytes:
+            self._waiting.append(entry.hashed(self._key))
         else:
+            self._raw += size
             self._waiting.append(entry)
 
     def start(self) -> None:
@@ -143,12 +169,17 @@ class PredictionLog:
         batch = list(islice(self._waiting, BATCH))
         if not batch:
             return
-        records = await asyncio.to_thread(lambda: [entry.hashed(self._key) for entry in batch])
+        records = await asyncio.to_thread(lambda: [self._finished(entry) for entry in batch])
         refused = await self._refused(records)
-        for _ in batch:
+        for entry in batch:
             self._waiting.popleft()
+            if isinstance(entry, Answered):
+                self._raw -= entry.size
         self.written += len(batch) - refused
         self.dropped += refused
+
+    def _finished(self, entry: Answered | PredictionRecord) -> PredictionRecord:
+        return entry.hashed(self._key) if isinstance(entry, Answered) else entry
 
     async def _refused(self, records: list[PredictionRecord]) -> int:
         """Write records, and give how many of them the store refuses; raise if it takes none."""
@@ -180,6 +211,17 @@ class PredictionLog:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
+
+
+def _canonical(inputs: Mapping[str, Scalar | None]) -> bytes:
+    """Give the RFC 8785 JSON; texts are written in C, for one of a megabyte may be hashed on the event loop."""
+    in_order = sorted(inputs.items(), key=lambda named: named[0].encode("utf-16-be"))
+    members = (_text(name) + b":" + (_text(v) if isinstance(v, str) else rfc8785.dumps(v)) for name, v in in_order)
+    return b"{" + b",".join(members) + b"}"
+
+
+def _text(text: str) -> bytes:
+    return _as_json(text).encode()
 
 
 def _in_json_range(value: Scalar | None) -> Scalar | None:

@@ -249,6 +249,52 @@ async def test_a_cut_ends_with_its_rollout(board: Board, after: Split) -> None:
     assert await reading(board) == after
 
 
+async def test_a_promised_cut_stays_where_its_rollout_was_promoted(board: Board) -> None:
+    await board.publish(split(1))
+    await board.cut("fraud", CUT)
+
+    kept = await board.promise("fraud", CUT)
+
+    assert kept is not None
+    assert not await board.publish(Split("fraud", 2, baseline="heart@2"), promoted="fraud:1")
+    assert await reading(board) == kept == replace(split(1), cut=replace(CUT, promised=True))
+
+
+async def test_a_cut_that_was_not_promised_gives_way_to_a_promotion(board: Board) -> None:
+    await board.publish(split(1))
+    await board.cut("fraud", CUT)
+
+    assert await board.publish(Split("fraud", 2, baseline="heart@2"), promoted="fraud:1")
+    assert await board.promise("fraud", CUT) is None
+
+
+async def test_a_promised_cut_gives_way_to_what_is_no_promotion_of_its_rollout(board: Board) -> None:
+    await board.publish(split(1))
+    await board.cut("fraud", CUT)
+    await board.promise("fraud", CUT)
+
+    assert await board.publish(Split("fraud", 2, baseline="heart@1"))
+    assert await reading(board) == Split("fraud", 2, baseline="heart@1")
+
+
+async def test_a_cut_of_somebody_else_is_not_promised(board: Board) -> None:
+    await board.publish(split(1))
+    await board.cut("fraud", CUT)
+
+    assert await board.promise("fraud", replace(CUT, actor="eve")) is None
+    assert await reading(board) == replace(split(1), cut=CUT)
+
+
+async def test_a_promised_cut_is_acknowledged_as_before(board: Board) -> None:
+    await board.publish(split(1))
+    up = await board.cut("fraud", CUT)
+    kept = await board.promise("fraud", CUT)
+
+    assert up is not None
+    assert kept is not None
+    assert kept.stamp == up.stamp
+
+
 async def test_a_refused_split_takes_no_cut_back(board: Board) -> None:
     await board.publish(split(3))
     await board.cut("fraud", CUT)
@@ -454,6 +500,18 @@ async def test_a_gateway_that_leaves_is_waited_for_no_more(board: Board) -> None
 
     async with asyncio.timeout(PATIENCE_S / 2):
         assert await waiting == []
+
+
+async def test_a_gateway_that_has_left_is_not_named_while_the_lease_lasts(board: Board) -> None:
+    await board.join("g1", Told())
+    await board.renew(1, 600.0)
+    await board.join("g2", Told())
+
+    await board.leave("g1")
+    board.acknowledge("g2", "fraud", 1)
+
+    assert await board.unacknowledged("fraud", 1, PATIENCE_S) == []
+    assert board.leased()
 
 
 async def test_a_gateway_that_comes_back_has_acknowledged_nothing(board: Board) -> None:

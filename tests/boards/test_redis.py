@@ -157,6 +157,39 @@ async def test_a_gateway_that_went_without_a_word_is_waited_for_only_so_long(red
     assert await first.unacknowledged("fraud", split(1).stamp, PATIENCE_S) == []
 
 
+async def test_a_gateway_that_went_without_a_word_is_named_until_its_lease_has_ended(
+    redis_url: str, client: Client, opened: OpenBoard
+) -> None:
+    """It may be cut off from Redis alone, and give canaries their traffic until then."""
+    first, second = opened(redis_url), opened(redis_url)
+    await second.join("cut off", Told())
+    await first.publish(split(1))
+    await first.renew(1, 8.0)
+    await eventually(second.leased)
+
+    vanish(second)
+
+    assert await first.unacknowledged("fraud", split(1).stamp, 0.05) == ["cut off"]
+    assert await first.unacknowledged("fraud", split(1).stamp, PATIENCE_S) == []
+    assert not client.exists("serinus:lease")
+    assert not second.leased()
+
+
+async def test_a_gateway_that_goes_in_good_order_is_not_named_while_the_lease_lasts(
+    redis_url: str, opened: OpenBoard
+) -> None:
+    first, second = opened(redis_url), opened(redis_url)
+    await second.join("g2", Told())
+    await first.publish(split(1))
+    await first.renew(1, 600.0)
+    await first.join("g1", Following(first, "g1"))
+
+    await second.leave("g2")
+
+    assert await first.unacknowledged("fraud", split(1).stamp, PATIENCE_S) == []
+    assert first.leased()
+
+
 async def test_a_successor_does_not_acknowledge_for_the_process_that_had_its_name(
     redis_url: str, opened: OpenBoard
 ) -> None:

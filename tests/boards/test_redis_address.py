@@ -83,6 +83,17 @@ async def test_a_password_opens(own_redis: Redis, opened: OpenBoard) -> None:
     assert await board.publish(split(1))
 
 
+async def test_a_number_that_is_out_of_range_is_told_from_a_wrong_password(own_redis: Redis, opened: OpenBoard) -> None:
+    board = opened(own_redis.url(99))
+
+    with pytest.raises(Unavailable) as raised:
+        await board.ping()
+
+    assert "has no database 99" in raised.value.message
+    assert "SERINUS_REDIS_URL" in raised.value.remedy
+    assert "password" not in raised.value.remedy
+
+
 async def test_a_redis_can_be_reached_by_a_socket_in_the_file_system(opened: OpenBoard) -> None:
     with provided(RedisWithSocket()) as redis:
         board = opened(f"unix://{redis.folder}/socket?db=1")

@@ -137,18 +137,20 @@ async def test_without_redis_the_lease_lasts_its_time(own_redis: Redis, opened: 
     assert gateway.leased()
 
 
-async def test_each_outage_is_told_once_and_its_end_once(own_redis: Redis, opened: OpenBoard) -> None:
+async def test_each_outage_is_told_once_and_its_end_once(own_redis: Redis) -> None:
     troubles: list[str] = []
-    board = opened(own_redis.url(), troubles)
+    recoveries: list[str] = []
+    board = open_board(own_redis.url(), on_trouble=troubles.append, on_recovery=recoveries.append)
     await board.join("g1", Told())
 
     for outage in (1, 2):
         own_redis.kill()
-        await eventually(lambda outage=outage: len(troubles) == 2 * outage - 1)  # type: ignore[misc]
+        await eventually(lambda outage=outage: len(troubles) == outage)  # type: ignore[misc]
         await asyncio.sleep(1.0)  # for several attempts in vain
-        assert len(troubles) == 2 * outage - 1
+        assert (len(troubles), len(recoveries)) == (outage, outage - 1)
         own_redis.start()
-        await eventually(lambda outage=outage: len(troubles) == 2 * outage)  # type: ignore[misc]
+        await eventually(lambda outage=outage: len(recoveries) == outage)  # type: ignore[misc]
+    await board.close()
 
 
 async def test_a_log_that_cannot_be_written_does_not_end_the_board(own_redis: Redis) -> None:

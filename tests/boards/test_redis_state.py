@@ -5,6 +5,8 @@ import pytest
 from serinus.boards.redis.gateways import REMEMBERED_S, Gateways, Joined
 from serinus.boards.redis.state import Lease, Mirror, State
 
+LEASE_S = 15.0
+
 
 class Clock:
     def __init__(self) -> None:
@@ -109,11 +111,11 @@ def test_a_malformed_state_is_none(texts: list[str]) -> None:
 def test_a_gateway_that_redis_has_lost_is_waited_for_as_long_as_it_may_come_back() -> None:
     clock = Clock()
     gateways = Gateways(clock)
-    gateways.see({"token": "g1"})
+    gateways.see({"token": "g1"}, 0.0)
 
     lost = gateways.behind({}, "fraud", 2)
     clock.time += REMEMBERED_S
-    gateways.see({})
+    gateways.see({}, 0.0)
 
     assert (lost, gateways.behind({}, "fraud", 2)) == (["g1"], [])
 
@@ -121,7 +123,7 @@ def test_a_gateway_that_redis_has_lost_is_waited_for_as_long_as_it_may_come_back
 def test_what_passed_while_redis_was_gone_does_not_count() -> None:
     clock = Clock()
     gateways = Gateways(clock)
-    gateways.see({"token": "g1"})
+    gateways.see({"token": "g1"}, 0.0)
 
     clock.time += 3600.0
     gateways.remember()
@@ -129,13 +131,84 @@ def test_what_passed_while_redis_was_gone_does_not_count() -> None:
     assert gateways.behind({}, "fraud", 2) == ["g1"]
 
 
-def test_a_gateway_that_left_is_not_waited_for() -> None:
-    gateways = Gateways(Clock())
-    gateways.see({"token": "g1"})
+def test_a_gateway_that_went_without_a_word_is_waited_for_until_the_lease_that_it_can_have_ends() -> None:
+    clock = Clock()
+    gateways = Gateways(clock)
+    gateways.see({"token": "g1"}, LEASE_S)
+    clock.time += 1.0
+    gateways.see({}, LEASE_S - 1.0)
 
-    gateways.see_left("token")
+    clock.time += LEASE_S - 1.5
+    gateways.see({}, LEASE_S)  # was renewed when the gateway was gone
+    before = gateways.behind({}, "fraud", 2)
+    clock.time += 0.5
+
+    assert (before, gateways.behind({}, "fraud", 2)) == (["g1"], [])
+
+
+def test_a_gateway_that_has_been_seen_again_is_waited_for_by_the_lease_of_that_moment() -> None:
+    clock = Clock()
+    gateways = Gateways(clock)
+    gateways.see({"token": "g1"}, 40 * LEASE_S)
+
+    gateways.see({"token": "g1"}, LEASE_S)
+    clock.time += LEASE_S
 
     assert gateways.behind({}, "fraud", 2) == []
+
+
+def test_a_lease_that_is_gone_from_redis_still_holds_for_whoever_heard_of_it() -> None:
+    clock = Clock()
+    gateways = Gateways(clock)
+    gateways.see({"token": "g1"}, LEASE_S)
+
+    gateways.remember()
+    gateways.see({}, 0.0)
+    clock.time += LEASE_S - 0.5
+    before = gateways.behind({}, "fraud", 2)
+    clock.time += 0.5
+
+    assert (before, gateways.behind({}, "fraud", 2)) == (["g1"], [])
+
+
+def test_a_gateway_that_went_while_nothing_was_heard_may_have_the_lease_that_redis_has_afterwards() -> None:
+    clock = Clock()
+    gateways = Gateways(clock)
+    gateways.see({"token": "g1"}, LEASE_S)
+    clock.time += 3600.0
+    gateways.remember()
+
+    gateways.see({}, LEASE_S)
+    clock.time += LEASE_S - 0.5
+    before = gateways.behind({}, "fraud", 2)
+    gateways.remember()
+    gateways.see({}, LEASE_S)
+    clock.time += 0.5
+
+    assert (before, gateways.behind({}, "fraud", 2)) == (["g1"], [])
+
+
+def test_a_gateway_that_comes_back_is_judged_by_what_it_has_acknowledged() -> None:
+    gateways = Gateways(Clock())
+    gateways.see({"token": "g1"}, LEASE_S)
+    gateways.see({}, LEASE_S)
+
+    assert gateways.behind({}, "fraud", 2) == ["g1"]
+    assert gateways.behind({"token": ("g1", 1)}, "fraud", 2) == ["g1"]
+    assert gateways.behind({"token": ("g1", 2)}, "fraud", 2) == []
+
+
+@pytest.mark.parametrize("leased_s", [0.0, LEASE_S])
+def test_a_gateway_that_left_is_not_waited_for(leased_s: float) -> None:
+    gateways = Gateways(Clock())
+    gateways.see({"token": "g1"}, leased_s)
+
+    gateways.see_left("token")
+    left = gateways.behind({}, "fraud", 2)
+    gateways.remember()
+    gateways.see({}, leased_s)
+
+    assert (left, gateways.behind({}, "fraud", 2)) == ([], [])
 
 
 def test_of_a_gateway_here_what_it_said_here_counts() -> None:

@@ -105,6 +105,21 @@ def test_registered_models_are_listed_with_what_is_known_of_them(canary: Canary)
     assert versions[0]["lineage"]["dataset_digest"].startswith("sha256:")
 
 
+def test_a_misspelt_deployment_brings_those_that_are_like_it(canary: Canary) -> None:
+    canary("deploy", "tumors-prod", "heart@1")
+
+    looked, steered, other = (
+        canary("status", "tumor-prod"),
+        canary("start", "tumr-prod", "2"),
+        canary("status", "something-else"),
+    )
+
+    assert [each.code for each in (looked, steered, other)] == [3, 3, 3]
+    assert "Did you mean tumors-prod?" in looked.err
+    assert "Did you mean tumors-prod?" in steered.err
+    assert "Did you mean" not in other.err
+
+
 def test_a_release_is_steered_from_start_to_undo(canary: Canary) -> None:
     steps = [
         canary("deploy", "steered", "heart@1", "--no-auto-promote"),

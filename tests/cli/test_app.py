@@ -81,6 +81,23 @@ def test_help_is_there_before_anybody_waits_for_it() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("weight", "traffic"),
+        ("set-weight", "traffic"),
+        ("list", "status"),
+        ("trafic", "traffic"),
+        ("rolback", "rollback"),
+    ],
+)
+def test_a_command_that_does_not_exist_brings_the_one_that_was_meant(canary: Canary, typed: str, meant: str) -> None:
+    ran = canary(typed, "heart-prod", "30")
+
+    assert ran.code == 2
+    assert f"Did you mean '{meant}'" in ran.err
+
+
 def test_nobody_listening_exits_with_7_and_says_what_to_do(canary: Canary) -> None:
     ran = canary("status", "--url", "http://127.0.0.1:9")
 
@@ -134,6 +151,15 @@ def test_a_conflict_exits_with_4_and_shows_the_state_and_what_is_possible(canary
     assert ran.out == ""
     assert "State: stable" in ran.err
     assert "Possible now: configure, start" in ran.err
+
+
+def test_what_is_possible_is_named_as_it_is_typed(canary: Canary, server: FakeServer) -> None:
+    server.start_canary("heart-prod", "heart@2", 20)
+
+    ran = canary("undo", "heart-prod", "--yes")
+
+    assert ran.code == 4
+    assert "Possible now: configure, traffic, pause, promote, rollback" in ran.err
 
 
 def test_options_are_taken_before_the_command_and_after_it(canary: Canary, server: FakeServer) -> None:

@@ -68,6 +68,7 @@ def test_json_and_yaml_say_the_same(canary: Canary) -> None:
 def test_no_secret_is_shown(canary: Canary, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setenv("SERINUS_HASH_KEY", SECRET * 2)
     monkeypatch.setenv("SERINUS_DATABASE_URL", f"postgresql://serinus:{SECRET}@db/serinus")
+    monkeypatch.setenv("SERINUS_ARTIFACTS_URL", "s3://models")
     monkeypatch.setenv("SERINUS_S3_ACCESS_KEY_ID", "reader")
     monkeypatch.setenv("SERINUS_S3_SECRET_ACCESS_KEY", SECRET)
 

@@ -121,7 +121,7 @@ def test_status_of_one_shows_the_split_the_health_and_what_is_possible(canary: C
 
     for fact in ("heart@1", "80 %", "heart@2", "20 %", "critical", "rollback", "12 s ago", "+18.9 points"):
         assert fact in ran.out
-    assert "configure, set weight, pause, promote, rollback" in ran.out
+    assert "configure, traffic, pause, promote, rollback" in ran.out
 
 
 def test_the_bar_is_divided_as_the_traffic_is(canary: Canary, rollout: FakeServer) -> None:

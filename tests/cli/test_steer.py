@@ -75,12 +75,24 @@ def test_traffic_without_a_canary_is_a_conflict(canary: Canary, server: FakeServ
 def test_a_weight_that_is_none_exits_with_2(canary: Canary, rollout: FakeServer) -> None:
     assert canary("traffic", "heart-prod", "much").code == 2
     assert canary("traffic", "heart-prod", "120", "--yes").code == 2
+    assert canary("start", "heart-prod", "2", "--weight", "101").code == 2
+
+
+def test_a_weight_beyond_all_the_traffic_is_refused_before_anything_is_asked(
+    canary: Canary, rollout: FakeServer
+) -> None:
+    ran = canary("traffic", "heart-prod", "101")
+
+    assert ran.code == 2
+    assert "from 0 to 100" in ran.err
+    assert rollout.seen == []
 
 
 def test_most_of_the_traffic_is_not_given_unasked(canary: Canary, rollout: FakeServer) -> None:
     ran = canary("traffic", "heart-prod", "80")
 
     assert ran.code == 2
+    assert "heart@2 gets 80 % of the traffic of heart-prod, up from 20 %." in ran.err
     assert "--yes" in ran.err
     assert weight_of(rollout) == 20.0
 
@@ -97,15 +109,25 @@ def test_lowering_the_traffic_never_waits(canary: Canary, rollout: FakeServer) -
     assert weight_of(rollout) == 70.0
 
 
-@pytest.mark.parametrize("command", ["promote", "undo"])
-def test_what_replaces_the_baseline_is_refused_where_nobody_can_be_asked(
-    canary: Canary, rollout: FakeServer, command: str
+@pytest.mark.parametrize(
+    ("command", "consequence"),
+    [
+        ("promote", "heart@2 becomes the baseline of heart-prod and gets all the traffic; heart@1 is replaced."),
+        ("undo", "heart@1 becomes the baseline of heart-prod again and gets all the traffic; heart@2 is replaced."),
+    ],
+)
+def test_what_replaces_the_baseline_is_named_and_refused_where_nobody_can_be_asked(
+    canary: Canary, rollout: FakeServer, command: str, consequence: str
 ) -> None:
+    if command == "undo":
+        rollout.apply("heart-prod", commands.Promote())
+
     ran = canary(command, "heart-prod")
 
     assert ran.code == 2
+    assert consequence in ran.err
     assert "--yes" in ran.err
-    assert rollout.seen == []
+    assert {seen.method for seen in rollout.seen} == {"GET"}
 
 
 def test_promote_makes_the_canary_the_baseline(canary: Canary, rollout: FakeServer) -> None:

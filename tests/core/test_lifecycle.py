@@ -146,6 +146,23 @@ def test_a_paused_rollout_cannot_be_promoted() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("state", "command", "said"),
+    [
+        (lived(), Rollback(), "Cannot roll back deployment 'churn-prod': it is stable"),
+        (lived(), Undo(), "Cannot undo a promotion of deployment 'churn-prod': it is stable"),
+        (lived(), SetWeight(weight=5), "Cannot set the canary's weight in deployment 'churn-prod': it is stable"),
+        (lived(START), StartCanary(canary=LATER, weight=5), "Cannot start a canary on deployment 'churn-prod': it is"),
+        (lived(START), Resume(), "Cannot resume deployment 'churn-prod': it is canary"),
+    ],
+    ids=["rollback", "undo", "set weight", "start", "resume"],
+)
+def test_a_refusal_is_a_sentence(state: Deployment, command: Command, said: str) -> None:
+    with pytest.raises(NotAllowed) as refused:
+        apply(state, command, NOW)
+    assert refused.value.message.startswith(said)
+
+
 def test_a_paused_rollout_can_be_rolled_back() -> None:
     assert rollout_of(lived(START, Pause(), Rollback())).phase is Phase.ROLLED_BACK
 

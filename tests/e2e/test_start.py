@@ -201,17 +201,24 @@ def test_a_port_in_use_is_named(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("SERINUS_CHECK_INTERVAL", "abc"), ("SERINUS_DATABASE_URL", "mysql://db/serinus")]
+    ("setting", "value", "remedy"),
+    [
+        ("SERINUS_CHECK_INTERVAL", "abc", "unset"),
+        ("SERINUS_DATABASE_URL", "mysql://db/serinus", "unset"),
+        ("SERINUS_DATABASE_URL", "postgresql://localhost", "/NAME"),
+        ("SERINUS_REDIS_URL", "redis://localhost/abc", "/0"),
+        ("SERINUS_ARTIFACTS_URL", "s3://x", "s3://BUCKET"),
+    ],
 )
 def test_a_setting_that_cannot_be_is_named_with_its_value_and_what_to_do(
-    tmp_path: Path, setting: str, value: str
+    tmp_path: Path, setting: str, value: str, remedy: str
 ) -> None:
     refused = attempt_to_serve(tmp_path / "home", **{setting: value})
 
     assert refused.returncode == 2, refused.stderr
     assert setting in refused.stderr
     assert value.partition("://")[0] in refused.stderr
-    assert "unset" in refused.stderr
+    assert remedy in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -33,6 +34,10 @@ from serinus.client import Client
 
 pytestmark = pytest.mark.timeout(300)
 WORKERS = 2
+SOON_S = 20.0
+"""Long enough for a busy machine, and far too short for anybody who waits until a silent worker is given up."""
+KILLS = 8
+WATCHED_S = 12
 LOOKS = 8
 """How often metrics are read to see that it does not matter who answers."""
 BATCH = 50
@@ -56,7 +61,12 @@ class Crew:
     def pids(self) -> set[int]:
         """Give the workers' processes."""
         children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
-        return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+        return {int(pid) for pid in children if b"spawn_main" in command_of(pid)}
+
+    def is_whole(self, *, without: Collection[int] = ()) -> bool:
+        """Say whether all workers run, and none of those."""
+        pids = self.pids()
+        return len(pids) == WORKERS and pids.isdisjoint(without)
 
     def served(self, rollout: str) -> Counter[int]:
         """Count what each process answered in a rollout, by what it reports to the board."""
@@ -119,7 +129,8 @@ def begun(fleet: Fleet, name: str) -> Crew:
     """Start a server of several workers, and give it when one of them serves."""
     (port,) = free_ports(1)
     crew = Crew(fleet, fleet.begin(name, "--workers", str(WORKERS), "--port", str(port)), port)
-    assert eventually(lambda: is_ready(crew.url))
+    assert eventually(lambda: is_ready(crew.url) or crew.server.process.poll() is not None)
+    assert crew.server.process.poll() is None, crew.server.stderr
     return crew
 
 
@@ -179,6 +190,13 @@ def replaced(crew: Crew, workers: set[int]) -> set[int]:
         if eventually(lambda: len(crew.pids()) == WORKERS and not crew.pids() & workers, patience_s=45.0):
             break
     return crew.pids()
+
+
+def command_of(pid: str) -> bytes:
+    """Read what a process runs, nothing if it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def is_ready(url: str) -> bool:
@@ -271,7 +289,73 @@ def test_workers_end_when_their_server_is_killed(tmp_path: Path, fleet: Fleet) -
     assert not is_ready(crew.url)
 
 
+def test_workers_killed_again_and_again_are_each_replaced_soon_and_the_server_ends_when_told(fleet: Fleet) -> None:
+    crew = begun(fleet, "home")
+    assert eventually(crew.is_whole)
+    waited: list[float] = []
+    for number in range(KILLS):
+        assert eventually(lambda: is_ready(crew.url))
+        killed = min(crew.pids())
+        if number % 2:  # whoever looks whether it lives gets no answer, and then sees it die
+            os.kill(killed, signal.SIGSTOP)
+            time.sleep(1.0)
+        os.kill(killed, signal.SIGKILL)
+        killed_at = time.monotonic()
+        assert eventually(partial(crew.is_whole, without={killed}), SOON_S)
+        waited.append(time.monotonic() - killed_at)
+    say(f"replaced after {', '.join(f'{each:.2f}' for each in waited)} s")
+
+    os.kill(max(crew.pids()), signal.SIGKILL)
+    crew.server.process.send_signal(signal.SIGTERM)
+
+    assert crew.server.process.wait(SOON_S) == ExitCode.OK
+
+
+def test_a_silent_worker_keeps_nobody_from_being_replaced_and_is_replaced_itself(fleet: Fleet) -> None:
+    crew = begun(fleet, "home")
+    assert eventually(crew.is_whole)
+    silent, killed = crew.pids()
+    os.kill(silent, signal.SIGSTOP)
+    time.sleep(1.0)
+
+    os.kill(killed, signal.SIGKILL)
+
+    assert eventually(lambda: crew.is_whole(without={killed}), SOON_S)
+    assert silent in crew.pids()
+    assert eventually(lambda: crew.is_whole(without={silent, killed}))
+    assert eventually(lambda: is_ready(crew.url))
+
+
+def test_a_worker_that_dies_whenever_it_starts_is_started_ever_more_seldom(fleet: Fleet) -> None:
+    crew = begun(fleet, "home")
+    assert eventually(crew.is_whole)
+    kept = min(crew.pids())
+    os.kill(max(crew.pids()), signal.SIGKILL)
+    started: set[int] = set()
+    watched_until = time.monotonic() + WATCHED_S
+    while time.monotonic() < watched_until:
+        for pid in crew.pids() - {kept} - started:
+            started.add(pid)
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    say(f"started {len(started)} times in {WATCHED_S} s")
+
+    assert 0 < len(started) < WATCHED_S
+    assert is_ready(crew.url)
+    assert eventually(crew.is_whole)
+
+
 # ---------------------------------------------------------------------------------------------- refused
+
+
+def test_a_server_none_of_whose_workers_can_start_ends(fleet: Fleet) -> None:
+    (nobody,) = free_ports(1)
+    nowhere = fleet.settings | {"SERINUS_DATABASE_URL": f"postgresql://someone@127.0.0.1:{nobody}/serinus"}
+
+    attempt = attempt_to_serve(fleet.folder / "home", "--workers", str(WORKERS), **nowhere)
+
+    assert attempt.returncode == ExitCode.FAILURE
+    assert str(nobody) in attempt.stderr
 
 
 def attempt_to_check(home: Path) -> "subprocess.CompletedProcess[str]":

@@ -25,9 +25,11 @@ class Pinged:
         """When it comes, what is silent answers after all."""
         self.asked: Counter[str] = Counter()
         self.troubles: list[str] = []
-        self.dependencies = Dependencies({name: self._ping(name) for name in ("store", "board")}, self.troubles.append)
+        self.recoveries: list[str] = []
+        pings = {name: self.ping(name) for name in ("store", "board")}
+        self.dependencies = Dependencies(pings, self.troubles.append, self.recoveries.append)
 
-    def _ping(self, name: str) -> Callable[[], Awaitable[None]]:
+    def ping(self, name: str) -> Callable[[], Awaitable[None]]:
         async def ping() -> None:
             self.asked[name] += 1
             if name in self.silent:
@@ -152,8 +154,24 @@ async def test_an_outage_is_told_of_once_and_so_is_its_end(pinged: Pinged) -> No
         pinged.fails = {"store": failure} if failure else {}
         await pinged.dependencies.look()
 
-    assert pinged.troubles == ["the store: gone", "the store answers again"]
+    assert pinged.troubles == ["the store: gone"]
+    assert pinged.recoveries == ["The store answers again."]
     assert pinged.dependencies.states()["store"] == "ok"
+
+
+async def test_what_tells_of_itself_is_looked_at_in_silence(pinged: Pinged) -> None:
+    dependencies = Dependencies(
+        {"board": pinged.ping("board")}, pinged.troubles.append, pinged.recoveries.append, told_elsewhere={"board"}
+    )
+
+    pinged.fails = {"board": Unavailable("gone")}
+    await dependencies.look()
+    meanwhile = dependencies.states()
+    pinged.fails = {}
+    await dependencies.look()
+
+    assert (meanwhile, dependencies.states()) == ({"board": "gone"}, {"board": "ok"})
+    assert pinged.troubles == pinged.recoveries == []
 
 
 async def test_the_newest_reason_is_shown(pinged: Pinged) -> None:

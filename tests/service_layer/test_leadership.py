@@ -163,6 +163,7 @@ async def test_the_checker_that_took_over_judges_by_all_the_evidence(world: Worl
 
 async def test_a_checker_that_was_paused_while_another_took_over_is_refused_and_steps_down(world: World) -> None:
     await world.rolling(policy=POLICY, **WATCHING)
+    await world.checker.tick()
     other = await taken_over(world)
     await other.after(30.0)
 
@@ -176,8 +177,9 @@ async def test_a_checker_that_was_paused_while_another_took_over_is_refused_and_
 @pytest.mark.parametrize("evidence", [GOOD, BAD], ids=["promotion", "rollback"])
 async def test_a_checker_that_was_paused_changes_nothing_where_another_leads(world: World, evidence: object) -> None:
     state = await world.rolling(policy=POLICY)
+    await world.checker.tick()
     other = await taken_over(world)
-    await other.board.renew(2, 60.0)
+    await other.checker.tick()
 
     await world.after(30.0, evidence)  # type: ignore[arg-type]
 
@@ -240,6 +242,7 @@ async def test_a_checker_that_does_not_lead_renews_no_lease(world: World) -> Non
 
 async def test_a_round_in_which_the_checker_was_deposed_renews_no_lease(world: World) -> None:
     await world.rolling(policy=POLICY, **WATCHING)
+    await world.checker.tick()
     world.clock.advance(4000.0)  # past the lease of canaries
     await world.beside().leadership.renew()
 

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 
 import pytest
 from tests.service_layer.doubles import TURNED, until
@@ -9,6 +10,7 @@ from serinus.core.names import VersionRef
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
 from serinus.formats import Formats
 from serinus.loaded import LoadedModels
+from serinus.ports import Model
 from serinus.predictors.threads import ThreadPredictors
 
 EXAMPLES = ((1.0, 2.0), (3.0, 4.0))
@@ -99,9 +101,95 @@ async def test_a_model_that_hangs_while_it_is_loaded_is_given_up(world: World) -
     with pytest.raises(ModelTimeout, match=r"risk@1 was not loaded within 0\.01 s"):
         await loaded.get(V1)
 
-    world.models.gates[V1].set()
-    await loaded.get(V1)
     await loaded.close()
+
+
+async def test_while_a_load_hangs_no_other_of_its_version_is_begun(world: World) -> None:
+    await world.register(2)
+    world.models.gates[V1] = asyncio.Event()
+    loaded = LoadedModels(world.real_store, world.artifacts, world.models, loading_timeout_s=0.2)
+    outcomes = [*await asyncio.gather(*(loaded.get(V1) for _ in range(2)), return_exceptions=True)]
+    for _ in range(5):
+        outcomes += await asyncio.gather(loaded.get(V1), return_exceptions=True)
+
+    assert {(type(each), str(each)) for each in outcomes} == {(ModelTimeout, str(outcomes[0]))}
+    assert world.models.starts[V1] == 1
+    assert await loaded.get(V2) is world.models[V2], "another version is loaded meanwhile"
+    await loaded.close()
+
+
+async def test_once_a_load_that_hung_has_ended_its_model_is_closed_and_the_next_caller_loads_anew(world: World) -> None:
+    await world.register()
+    world.models.gates[V1] = asyncio.Event()
+    loaded = LoadedModels(world.real_store, world.artifacts, world.models, loading_timeout_s=0.2)
+    with pytest.raises(ModelTimeout):
+        await loaded.get(V1)
+
+    world.models.gates[V1].set()
+    await until(lambda: V1 in world.models.made and world.models[V1].closed)
+    late = world.models[V1]
+    predictor = await loaded.get(V1)
+
+    assert predictor is world.models[V1]
+    assert predictor is not late
+    assert (late.closed, world.models[V1].closed) == (1, 0)
+    await loaded.close()
+
+
+async def test_once_a_load_that_hung_has_failed_the_next_caller_loads_anew(world: World) -> None:
+    await world.register()
+    world.models.gates[V1] = asyncio.Event()
+    world.models.refuses[V1] = ArtifactCorrupt("torn")
+    loaded = LoadedModels(world.real_store, world.artifacts, world.models, loading_timeout_s=0.2)
+    with pytest.raises(ModelTimeout):
+        await loaded.get(V1)
+
+    world.models.gates[V1].set()
+    await until(lambda: not loaded._hanging)
+
+    with pytest.raises(ArtifactCorrupt):
+        await loaded.get(V1)
+    await loaded.close()
+
+
+async def test_a_model_that_hangs_for_ever_costs_one_thread_however_often_it_is_tried(world: World) -> None:
+    await world.register()
+    done = threading.Event()
+
+    class Hanging(Formats):
+        def load(self, data: bytes, format: str, signature: Signature) -> Model:  # noqa: A002
+            done.wait()
+            message = "it hung"
+            raise ModelError(message)
+
+    def loading() -> int:
+        return sum(thread.name == f"load {V1}" for thread in threading.enumerate())
+
+    loaded = LoadedModels(world.real_store, world.artifacts, ThreadPredictors(Hanging()), loading_timeout_s=0.02)
+    try:
+        for _ in range(5):
+            with pytest.raises(ModelTimeout):
+                await loaded.get(V1)
+        assert loading() == 1
+    finally:
+        done.set()
+    await until(lambda: not loading() and not loaded._hanging)
+
+    with pytest.raises(ModelError, match="it hung"):
+        await loaded.get(V1)
+
+
+async def test_closing_waits_for_no_load_that_hangs(world: World) -> None:
+    await world.register()
+    world.models.gates[V1] = asyncio.Event()
+    loaded = LoadedModels(world.real_store, world.artifacts, world.models, loading_timeout_s=0.01)
+    with pytest.raises(ModelTimeout):
+        await loaded.get(V1)
+
+    await asyncio.wait_for(loaded.close(), 30)
+
+    assert loaded._hanging == {}
+    assert V1 not in world.models.made
 
 
 async def test_a_canary_is_prepared_next_to_its_baseline_and_differences_that_matter_are_told(world: World) -> None:

@@ -1,8 +1,11 @@
 import asyncio
-from collections.abc import Iterable
+import tracemalloc
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import cast
 
 import pytest
+import rfc8785
 from tests.service_layer.doubles import NOW, Unreliable, until
 from tests.service_layer.world import World
 
@@ -11,7 +14,7 @@ from serinus.core.records import PredictionRecord
 from serinus.core.routing import Role
 from serinus.core.signature import Scalar
 from serinus.ports import Store
-from serinus.predictions import BATCH, Answered, HashKey, PredictionLog
+from serinus.predictions import BATCH, RAW_BYTES, Answered, HashKey, PredictionLog
 
 KEY = HashKey(b"0123456789abcdef")
 
@@ -35,7 +38,13 @@ def entry(number: int, entity: str | None = None, values: tuple[Scalar | None, .
         error_kind="",
         forced=False,
     )
-    return Answered(record, ("x",), values, entity)
+    return Answered(record, names(len(values)), values, entity)
+
+
+@cache
+def names(count: int) -> tuple[str, ...]:
+    """Name so many features; like a signature's, the names are there once."""
+    return tuple(f"x{number}" for number in range(count))
 
 
 class Taking:
@@ -57,10 +66,17 @@ class Taking:
         return [each for batch in self.batches for each in batch]
 
 
-def log_on(store: object, troubles: list[str] | None = None, limit: int = 10_000) -> PredictionLog:
-    told = troubles if troubles is not None else []
+def log_on(
+    store: object, troubles: list[str] | None = None, limit: int = 10_000, raw_bytes: int = RAW_BYTES
+) -> PredictionLog:
     return PredictionLog(
-        cast("Store", store), KEY, interval_s=0.001, limit=limit, on_trouble=told.append, retry_s=0.001
+        cast("Store", store),
+        KEY,
+        interval_s=0.001,
+        limit=limit,
+        on_trouble=(troubles if troubles is not None else []).append,
+        retry_s=0.001,
+        raw_bytes=raw_bytes,
     )
 
 
@@ -244,6 +260,62 @@ async def test_what_comes_after_the_end_is_counted_as_dropped() -> None:
     assert (log.written, log.dropped, log.pending) == (0, 1, 0)
 
 
+# ------------------------------------------------------------------------------------- what waits is small
+
+LARGE = "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        lambda number: entry(number, values=(f"{number}{LARGE}",)),
+        lambda number: entry(number, entity=f"{number}{LARGE}"),
+        lambda number: entry(number, values=tuple(float(number + n) for n in range(2_500))),
+    ],
+    ids=["text", "entity", "wide"],
+)
+def test_however_large_the_rows_what_waits_takes_little_memory(large: Callable[[int], Answered]) -> None:
+    log = log_on(Taking(), raw_bytes=300_000)
+    large(0)  # whatever is made once
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            log.append(large(number))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert log.pending == 20
+    assert held < 500_000
+
+
+async def test_what_is_hashed_as_it_comes_is_written_like_the_rest_and_in_its_place(world: World) -> None:
+    entries = [entry(number, "ada", ("x" * 1000 * (number % 3),)) for number in range(9)]
+    log = log_on(world.real_store, raw_bytes=2500)
+    for each in entries:
+        log.append(each)
+
+    log.start()
+    await log.close()
+
+    records = await world.real_store.predictions("fraud")
+    assert sorted(records, key=lambda record: record.id) == [each.hashed(KEY) for each in entries]
+    assert (log.written, log.dropped, log.pending) == (9, 0, 0)
+
+
+async def test_what_was_written_makes_room_for_more() -> None:
+    log = log_on(Taking(), raw_bytes=2500)
+    log.start()
+    for number in range(20):
+        log.append(entry(number, "ada", (LARGE[:1000],)))
+        await until(lambda: not log.pending)
+    log.append(last := entry(20, "ada", (LARGE[:1000],)))
+    waiting = list(log._waiting)
+    await log.close()
+
+    assert waiting == [last], "it waits as it is: its request does not pay for the hash"
+
+
 # ----------------------------------------------------------------------------------------- the hashes
 
 
@@ -286,6 +358,22 @@ def test_other_inputs_have_other_hashes() -> None:
     ]
 
     assert len({KEY.of_inputs(each) for each in inputs}) == len(inputs)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {},
+        {"": ""},
+        {"b": 1.0, "a": None, "B": True, "aa": False, "c": 2**53 - 1},
+        {"x": -0.0, "y": 1e21, "z": 1e-7, "w": -1.5e300, "v": 123456789.125},
+        {"text": "".join(map(chr, range(0x300))), "quoted": '\\"/</script>'},
+        {"\ufb33": "\u2028\ufeff\uffff", "\U0001f60e": "\U0001f60e", "\r": "\r", "\x80": "\x7f", '"': 1},
+    ],
+    ids=["none", "empty", "kinds", "numbers", "texts", "names"],
+)
+def test_a_hash_is_that_of_the_canonical_json_by_the_standard(inputs: dict[str, Scalar | None]) -> None:
+    assert KEY.of_inputs(inputs) == KEY.of_bytes(rfc8785.dumps(inputs))
 
 
 def test_a_hash_is_that_of_the_canonical_json() -> None:

@@ -84,7 +84,7 @@ async def test_one_deployment_that_cannot_be_published_holds_up_no_other(
         world.board.put(name, None)
     real = world.board.publish
 
-    async def fails(split: Split) -> bool:
+    async def fails(split: Split, **_: str) -> bool:
         if split.deployment == NAME:
             raise RuntimeError("a defect")
         return await real(split)

@@ -1,6 +1,7 @@
 import os
 import pickle
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.M
         "database_url": "sqlite:////srv/state.db",
         "redis_url": "rediss://board:6379/1",
         "redis_prefix": "canaries:",
-        "artifacts_url": "file:///srv/models",
+        "artifacts_url": "s3://models",
         "s3_endpoint": "http://s3:8333",
         "s3_region": "eu-central-1",
         "s3_access_key_id": "reader",
@@ -136,6 +137,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name
         ("REDIS_PREFIX", "two words"),
         ("ARTIFACTS_URL", "gs://models"),
         ("ARTIFACTS_URL", "s3:///models"),
+        ("ARTIFACTS_URL", "S3://models"),
         ("ARTIFACTS_URL", "file://host/models"),
         ("S3_ENDPOINT", "s3:8333"),
         ("S3_ENDPOINT", "ftp://s3"),
@@ -145,8 +147,15 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name
         ("DATABASE_URL", "sqlite://"),
         ("DATABASE_URL", "sqlite:///:memory:"),
         ("DATABASE_URL", "sqlite:///a.db?mode=ro"),
+        ("DATABASE_URL", "postgresql://db:0/serinus"),
+        ("DATABASE_URL", "postgresql://db:65536/serinus"),
+        ("DATABASE_URL", "postgresql://localhost"),
+        ("DATABASE_URL", "postgresql://localhost/"),
+        ("DATABASE_URL", "postgresql://localhost?sslmode=require"),
         ("REDIS_URL", "http://board"),
         ("REDIS_URL", "valkey://board"),
+        ("REDIS_URL", "redis://board/abc"),
+        ("REDIS_URL", "redis://board:70000"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable_and_what_to_do(
@@ -162,12 +171,50 @@ def test_a_wrong_value_is_named_with_its_variable_and_what_to_do(
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("PREDICT_TIMEOUT", "soon", "a number is wanted"),
+        ("PREDICT_TIMEOUT", "nan", "a number is wanted"),
+        ("PREDICT_TIMEOUT", "601", "600.0 at most is wanted"),
+        ("WORKERS", "1.5", "a whole number is wanted"),
+        ("WORKERS", "two", "a whole number is wanted"),
+        ("WORKERS", "0", "1 at least is wanted"),
+        ("ALLOW_PICKLE", "perhaps", "true or false is wanted"),
+        ("LOG_FORMAT", "xml", "'auto', 'json' or 'text' is wanted"),
+        ("REDIS_PREFIX", "two words", "without a space"),
+        ("ARTIFACTS_URL", "s3://x", "3 to 63"),
+        ("ARTIFACTS_URL", "s3:///models", "names no bucket"),
+        ("DATABASE_URL", "postgresql://ada@localhost:543x2/x", "the port '543x2' is no number"),
+        ("DATABASE_URL", "postgresql://localhost", "names no database"),
+        ("REDIS_URL", "redis://board/abc", "the database 'abc' is no number"),
+    ],
+)
+def test_why_a_value_cannot_be_is_said_in_words_for_people(name: str, value: str, reason: str) -> None:
+    assert reason in refused(**{name.lower(): value}).message
+
+
+@pytest.mark.parametrize("name", ServerSettings.model_fields)
+def test_no_setting_is_refused_in_the_words_of_the_library(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for value in ("\u00a7 \u00a7", "nan", "1.5", "-1", "9" * 30, "9" * 5000):
+        monkeypatch.setenv(PREFIX + name.upper(), value)
+
+        with suppress(InvalidInput):
+            read_settings()
+            continue
+        assert "put should" not in str(refused())
+        assert "nable to parse" not in str(refused())
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("DATABASE_URL", "sqlite:///relative.db"),
         ("DATABASE_URL", f"postgresql://serinus:{SECRET}@db:5432/serinus?sslmode=require"),
         ("DATABASE_URL", "postgresql+psycopg:///serinus?host=/run/postgresql&passfile=/run/pgpass"),
-        ("DATABASE_URL", "postgres://db"),
+        ("DATABASE_URL", "postgres://db/serinus"),
+        ("DATABASE_URL", "postgresql://db/serinus?application_name=a@b"),
+        ("DATABASE_URL", f"postgresql://ada@corp.example:{SECRET}@db/serinus"),
+        ("DATABASE_URL", f"postgresql://serinus:{SECRET}/?#@[::1]:5432/serinus"),
         ("ARTIFACTS_URL", "models/of/ours"),
         ("ARTIFACTS_URL", "/srv/a@b"),
         ("ARTIFACTS_URL", "s3://models"),
@@ -176,12 +223,22 @@ def test_a_wrong_value_is_named_with_its_variable_and_what_to_do(
     ],
 )
 def test_an_address_that_can_be_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("SERINUS_ARTIFACTS_URL", "s3://models")
     monkeypatch.setenv(PREFIX + name, value)
 
     assert getattr(read_settings(), name.lower()) == value
 
 
-@pytest.mark.parametrize("url", ["redis://:pw@board:6379/0", "rediss://board", "unix:///run/redis.sock?db=1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:pw@board:6379/0",
+        "redis://:p@w@[::1]:6379/0/",
+        "redis://board/?password=p@w",
+        "rediss://board",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
 def test_an_address_of_redis_is_taken_with_a_key_for_all_gateways(url: str) -> None:
     settings = read_settings(redis_url=url, hash_key=KEY, workers=4)
 
@@ -203,6 +260,7 @@ def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatc
         "DATABASE_URI": "sqlite:///a.db",
         "HASH_KEY_FILE": str(tmp_path / "nothing"),
         "S3_ACCESS_KEY_ID": "reader",
+        "ARTIFACTS_URL": "s3://models",
     }.items():
         monkeypatch.setenv(PREFIX + name, value)
 
@@ -265,7 +323,30 @@ def test_redis_and_sqlite_go_together_on_one_host() -> None:
     [("s3_access_key_id", "s3_secret_access_key"), ("s3_secret_access_key", "s3_access_key_id")],
 )
 def test_half_of_the_credentials_of_s3_is_refused(given: str, missing: str) -> None:
-    assert refused(**{given: "something"}).field == PREFIX + missing.upper()
+    assert refused(**{given: "something", "artifacts_url": "s3://models"}).field == PREFIX + missing.upper()
+
+
+@pytest.mark.parametrize("place", ["", "/srv/models"])
+def test_settings_of_s3_without_a_place_in_s3_are_refused(place: str) -> None:
+    wrong = refused(artifacts_url=place, s3_endpoint="http://s3:8333", s3_region="eu-central-1")
+
+    assert wrong.field == "SERINUS_ARTIFACTS_URL"
+    assert "SERINUS_S3_ENDPOINT, SERINUS_S3_REGION are set" in wrong.message
+    assert "s3://BUCKET" in wrong.remedy
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"s3_endpoint": "http://s3"}, {"s3_region": "eu"}, {"s3_access_key_id": "reader", "s3_secret_access_key": SECRET}],
+    ids=lambda given: next(iter(given)),
+)
+def test_each_setting_of_s3_needs_a_place_there(given: dict[str, object]) -> None:
+    assert refused(**given).field == "SERINUS_ARTIFACTS_URL"
+    assert read_settings(**given, artifacts_url="s3://models/heart").artifacts == "s3://models/heart"
+
+
+def test_settings_of_s3_beside_a_place_that_cannot_be_read_are_no_further_problem() -> None:
+    assert set(problems(refused(artifacts_url="s3://x", s3_region="eu"))) == {"SERINUS_ARTIFACTS_URL"}
 
 
 # -- variables that are no settings
@@ -390,8 +471,17 @@ def test_only_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("DATABASE_URL", f"postgresql//serinus:{SECRET}@db/serinus"),
         ("DATABASE_URL", f"mysql://serinus:a@{SECRET}/b?c@db/serinus"),
         ("DATABASE_URL", f"postgresql://serinus@db/serinus?password={SECRET}"),
+        ("DATABASE_URL", f"postgresql://serinus:{SECRET}@db:543x2/serinus"),
+        ("DATABASE_URL", f"postgresql://serinus:{SECRET}@db"),
+        ("DATABASE_URL", f"postgresql://serinus:{SECRET}"),
+        ("DATABASE_URL", f"postgresql://serinus:{SECRET}/serinus"),
         ("REDIS_URL", f"valkey://:{SECRET}@board"),
         ("REDIS_URL", f"http://board?password={SECRET}"),
+        ("REDIS_URL", f"redis://:{SECRET}@board/abc"),
+        ("REDIS_URL", f"redis://:{SECRET}/2@board"),
+        ("REDIS_URL", f"redis://:{SECRET}#2@board"),
+        ("REDIS_URL", f"redis://:2?{SECRET}#2@board"),
+        ("REDIS_URL", f"redis://board:{SECRET}/2"),
         ("REDIS_URL", SECRET),
         ("ARTIFACTS_URL", f"s3://key:{SECRET}@bucket"),
         ("S3_ENDPOINT", f"http://key:{SECRET}@s3:8333"),
@@ -406,11 +496,32 @@ def test_a_secret_is_in_no_refusal(monkeypatch: pytest.MonkeyPatch, name: str, v
     assert SECRET not in "".join(traceback.format_exception(wrong)) + repr(wrong.details)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://a:one@two/w:three@localhost:5432/x",
+        "postgresql://a:one@two@localhost:5432/x",
+        "postgresql://a:one/two@three@localhost:5432/x",
+        "postgresql://a:one@two?three@localhost:5432/x",
+        "redis://:one/two@three@localhost:5432/0",
+        "redis://:one@two#three@localhost:5432/0",
+    ],
+)
+def test_a_password_with_characters_of_a_url_is_refused_with_how_to_write_them(url: str) -> None:
+    wrong = refused(**{"redis_url" if url.startswith("redis") else "database_url": url})
+
+    assert "@ as %40" in wrong.remedy
+    assert "/ as %2F" in wrong.remedy
+    assert "localhost:5432" in wrong.message
+    assert not [word for word in ("one", "two", "three", "w:") if word in str(wrong)]
+
+
 def test_a_secret_is_shown_nowhere() -> None:
     settings = read_settings(
         hash_key=SECRET * 2,
         database_url=f"postgresql://serinus:{SECRET}@db/serinus",
         redis_url=f"redis://:{SECRET}@board",
+        artifacts_url="s3://models",
         s3_access_key_id="reader",
         s3_secret_access_key=SECRET,
     )
@@ -435,6 +546,10 @@ def test_settings_reach_another_process_whole() -> None:
         ("postgresql://u:p@s/w@db/x?sslmode=require", f"postgresql://u:{MASK}@db/x?sslmode=require"),
         ("redis://:pw@board:6379/0", f"redis://:{MASK}@board:6379/0"),
         ("redis://pw@board", f"redis://{MASK}@board"),
+        ("redis://board:6379/0", "redis://board:6379/0"),
+        ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+        ("redis://:p/w", f"redis://:{MASK}"),
+        ("postgresql://serinus:pw/x?sslmode=require", f"postgresql://serinus:{MASK}?sslmode=require"),
         ("unix:///run/redis.sock?db=1&password=pw", f"unix:///run/redis.sock?db=1&password={MASK}"),
         ("sqlite:////srv/a@b.db", "sqlite:////srv/a@b.db"),
         ("no url at all", MASK),

@@ -100,6 +100,7 @@ class World:
             sticky_key=b"sticky",
             new_id=lambda: f"{self.boot}-{next(numbers)}",
             on_trouble=tell,
+            on_cut=self.engine.cuts.note,
             draw=lambda: self.point,
             retry_interval_s=0.001,
         )

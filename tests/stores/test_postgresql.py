@@ -64,11 +64,11 @@ async def test_a_wrong_password_is_said_without_the_password(server: PostgreSQL)
         await open_store(server.url().replace("s3cret", "gu3ss"))
 
     assert "gu3ss" not in str(failed.value)
-    assert "it takes this user and password" in failed.value.remedy
+    assert "Correct user and password" in failed.value.remedy
 
 
 async def test_a_database_that_is_not_there_is_unavailable(server: PostgreSQL) -> None:
-    with pytest.raises(Unavailable, match='"nowhere" does not exist'):
+    with pytest.raises(Unavailable, match="has no database 'nowhere'"):
         await open_store(server.url("nowhere"))
 
 

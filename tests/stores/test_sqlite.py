@@ -97,7 +97,7 @@ async def test_a_url_that_names_no_database_file_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput, match="Write sqlite:///") as refused:
         await open_store(url)
 
-    assert refused.value.field == "database_url"
+    assert refused.value.field == "SERINUS_DATABASE_URL"
 
 
 # ------------------------------------------------------------------------------------ each connection

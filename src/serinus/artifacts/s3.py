@@ -85,7 +85,8 @@ def _bucket_and_prefix(url: str) -> tuple[str, str]:
         raise InvalidInput(
             f"SERINUS_ARTIFACTS_URL is {shown(url)!r}, which is no place in S3.",
             field="SERINUS_ARTIFACTS_URL",
-            remedy="Write s3://bucket or s3://bucket/prefix, without keys: they have settings of their own.",
+            remedy="Write s3://bucket or s3://bucket/prefix, the bucket with 3 to 63 characters, without keys: they "
+            "have settings of their own.",
         )
     return match["bucket"], "/".join(parts)
 

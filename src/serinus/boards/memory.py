@@ -3,9 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
-from serinus.core.errors import Deposed
+from serinus.boards.changes import cut_off, deposed, promised, published
 from serinus.core.records import EvidenceReport
 from serinus.core.routing import Cut, Split
 from serinus.ports import OnSplit
@@ -28,27 +27,25 @@ class MemoryBoard:
         self._term = 0
         self._leased_until = float("-inf")
 
-    async def publish(self, split: Split) -> bool:
-        present = Split.decoded(self._splits.get(split.deployment))
-        if present is not None and present.generation > split.generation:
-            return False
-        if present is not None and present.cut is not None and present.rollout == split.rollout:
-            split = replace(split, cut=present.cut)
-        self.put(split.deployment, split.encoded())
-        return True
+    async def publish(self, split: Split, *, promoted: str = "") -> bool:
+        return self._change(split.deployment, lambda present: published(present, split, promoted)) is not None
 
     async def cut(
         self, deployment: str, cut: Cut, *, expected_generation: int | None = None, term: int | None = None
     ) -> Split | None:
         if term is not None:
             self._check_term(term)
-        present = Split.decoded(self._splits.get(deployment))
-        if present is None or not present.rollout or expected_generation not in {None, present.generation}:
-            return None
-        if present.cut is None:
-            present = replace(present, cut=cut)
-            self.put(deployment, present.encoded())
-        return present
+        return self._change(deployment, lambda present: cut_off(present, cut, expected_generation))
+
+    async def promise(self, deployment: str, cut: Cut) -> Split | None:
+        return self._change(deployment, lambda present: promised(present, cut))
+
+    def _change(self, deployment: str, change: Callable[[object], Split | None]) -> Split | None:
+        present = self._splits.get(deployment)
+        wanted = change(present)
+        if wanted is not None and wanted.encoded() != present:
+            self.put(deployment, wanted.encoded())
+        return wanted
 
     def put(self, deployment: str, raw: object) -> None:
         """Keep whatever is given for a deployment (None removes it) and tell every gateway."""
@@ -106,10 +103,7 @@ class MemoryBoard:
 
     def _check_term(self, term: int) -> None:
         if term < self._term:
-            raise Deposed(
-                f"The checker of term {term} leads no more: term {self._term} has begun.",
-                remedy="Nothing is to be done: the one that leads now goes on.",
-            )
+            raise deposed(term, self._term)
         self._term = term
 
     async def report(self, report: EvidenceReport) -> None:

@@ -49,8 +49,18 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 }
 
 
+MEANT = {"weight": "traffic", "set-weight": "traffic", "list": "status"}
+"""What is typed for a command whose name is not like it; Typer finds those that are misspelt."""
+
+
 class GroupedCommands(TyperGroup):
     """Lists the commands by what they are for, without the time that a decorated help page takes to load."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        meant = MEANT.get(args[0])
+        if meant is not None:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {meant!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for panel, functions in PANELS.items():

@@ -1,8 +1,14 @@
 """What is said to the person at the terminal, on stderr: errors, warnings, hints, questions. Data is not said here."""
 
+import re
 import sys
 
 from serinus.core.errors import InvalidInput, SerinusError
+
+ONE_LINE = 90
+"""Characters up to which a warning is one line."""
+_END_OF_GIST = re.compile(r"(?<=[:.])\s+")
+_END_OF_SENTENCE = re.compile(r"(?<=\.)\s+(?=[A-Z`])")
 
 
 def explain(error: SerinusError) -> None:
@@ -12,7 +18,9 @@ def explain(error: SerinusError) -> None:
     _say("Error", "bold red", error.message)
     if isinstance(possible, list):
         _say("", "", f"  State: {document.get('state', 'unknown')}")
-        _say("", "", f"  Possible now: {', '.join(str(verb) for verb in possible) or 'nothing'}")
+        from serinus.cli.display.words import commands
+
+        _say("", "", f"  Possible now: {commands(possible) or 'nothing'}")
     elif error.remedy:
         _say("", "", f"  {error.remedy}")
     place = f"{error.code}, {error.field}" if error.field else error.code
@@ -21,8 +29,12 @@ def explain(error: SerinusError) -> None:
 
 
 def warn(text: str) -> None:
-    """Say what the user should know although it worked."""
-    _say("Warning", "bold yellow", text)
+    """Say what the user should know although it worked: what it is about, and below that the rest of a long one."""
+    gist, *rest = [text] if len(text) <= ONE_LINE else _END_OF_GIST.split(text, maxsplit=1)
+    _say("Warning", "bold yellow", gist)
+    for detail in rest:
+        for sentence in _END_OF_SENTENCE.split(detail):
+            _say("", "", f"  {sentence}")
 
 
 def note(text: str) -> None:
@@ -44,9 +56,9 @@ def confirm(consequence: str, *, yes: bool) -> bool:
         return True
     if not can_ask():
         raise InvalidInput(
-            "This asks for a confirmation, and there is no terminal to ask at.",
+            f"There is no terminal to confirm this at: {consequence}",
             field="--yes",
-            remedy="Add --yes to the command.",
+            remedy="Add --yes to the command if that is what you want.",
         )
     _say("", "", consequence)
     sys.stderr.write("Go on? [y/N] ")

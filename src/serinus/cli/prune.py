@@ -10,7 +10,7 @@ import typer
 
 from serinus.cli.local import show
 from serinus.cli.session import Output
-from serinus.cli.values import span
+from serinus.cli.values import age
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,16 +34,16 @@ def prune(
     """
     from serinus import maintenance
 
-    removed = asyncio.run(maintenance.prune(span(older_than), home))
-    show({"removed": asdict(removed)}, removed_view, ctx, output)
+    pruning = asyncio.run(maintenance.prune(age(older_than, "--older-than"), home))
+    show(asdict(pruning), removed_view, ctx, output)
 
 
 def removed_view(document: Mapping[str, Any], _screen: "Screen") -> "RenderableType":
-    """Say how much was removed of what."""
+    """Say how much was removed of what, and where."""
     from rich.text import Text
 
     removed = document["removed"]
     return Text(
         f"Removed {removed['predictions']} predictions, {removed['snapshots']} checks of ended rollouts and "
-        f"{removed['outcomes']} idempotency keys."
+        f"{removed['outcomes']} idempotency keys from {document['database']}."
     )

@@ -33,9 +33,7 @@ def read_status(session: Session, deployment: str | None) -> tuple[Document, Vie
     health = _health(session, deployment) | {"warnings": []}  # they are the deployment's
 
     def with_health(document: Document, screen: Screen) -> RenderableType:
-        return Group(
-            deployment_view(document, screen), "", health_view(health, screen, policy=False)
-        )
+        return Group(deployment_view(document, screen), "", health_view(health, screen, policy=False))
 
     return one, with_health
 

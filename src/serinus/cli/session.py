@@ -4,20 +4,22 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from serinus.cli.messages import note, warn
+from serinus.core.errors import SerinusError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from serinus.cli.display.screen import Screen
-    from serinus.client import Client
+    from serinus.client import Client, NotFoundError
 
 
 class Format(StrEnum):
@@ -80,7 +82,7 @@ class Session:
         waiting = listed(document.get("unacknowledged"))
         if waiting:
             warn(
-                f"not confirmed yet by {len(waiting)} gateway(s): {', '.join(str(name) for name in waiting)}. "
+                f"Not confirmed yet by {len(waiting)} gateway(s): {', '.join(str(name) for name in waiting)}. "
                 "They may route as before for a moment."
             )
         for text in listed(document.get("warnings")):
@@ -95,11 +97,27 @@ class Session:
 @contextmanager
 def connected(ctx: typer.Context, url: str | None, output: Format | None) -> Iterator[Session]:
     """Open a session; an option of the command goes before the same one before the command."""
-    from serinus.client import DEFAULT_URL, Client
+    from serinus.client import DEFAULT_URL, Client, NotFoundError
 
     given = ctx.obj if isinstance(ctx.obj, Globals) else Globals()
     with Client(url or given.url or DEFAULT_URL, actor=actor()) as client:
-        yield Session(client, output or given.output or Format.TABLE)
+        try:
+            yield Session(client, output or given.output or Format.TABLE)
+        except NotFoundError as error:
+            if error.field == "deployment":
+                _suggest(error, client, str(ctx.params.get("deployment")))
+            raise
+
+
+def _suggest(error: "NotFoundError", client: "Client", deployment: str) -> None:
+    """Add to an error the deployments whose names are like the one that does not exist, if the server tells them."""
+    from serinus.cli.display.words import rows
+
+    with suppress(SerinusError):
+        names = [str(row.get("name")) for row in rows(client.deployments(), "deployments")]
+        like = get_close_matches(deployment, names)
+        if like:
+            error.remedy = f"Did you mean {' or '.join(like)}? {error.remedy}".rstrip()
 
 
 def actor() -> str:

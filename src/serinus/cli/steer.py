@@ -10,8 +10,9 @@ import typer
 
 from serinus.cli import values
 from serinus.cli.exits import ExitCode
-from serinus.cli.messages import can_ask, confirm
+from serinus.cli.messages import confirm
 from serinus.cli.session import DeploymentName, Output, Reason, Session, Url, Yes, connected
+from serinus.core.lifecycle import checked_weight
 
 ASK_ABOVE = 50.0
 """Raising the canary's share beyond this, in percent, asks first: most callers would get the canary."""
@@ -34,7 +35,7 @@ def start(
     Example: canary start heart-prod 2 --weight 20
     """
     model, number = values.canary_version(version)
-    share = values.percent(weight)
+    share = checked_weight(values.percent(weight))
     with connected(ctx, url, output) as session:
         session.show_deployment(session.client.start(deployment, number, share, model=model, reason=reason))
         session.hint(f"Next: canary status {deployment} --watch")
@@ -58,7 +59,7 @@ def traffic(
     Example: canary traffic heart-prod +10
     """
     change = weight.strip().startswith(("+", "-"))
-    share = values.percent(weight)
+    share = values.percent(weight) if change else checked_weight(values.percent(weight))
     with connected(ctx, url, output) as session:
         generation = None
         if change or share > ASK_ABOVE:
@@ -169,8 +170,6 @@ def _agreed(
     """Ask, naming what will happen; give the generation that the answer holds for."""
     if yes:
         return None
-    if not can_ask():
-        _confirmed("", yes=False)
     state = session.client.deployment(deployment)
     what = consequence(state)
     # Where the state does not allow it there is nothing to confirm, and the server says why.

@@ -40,6 +40,19 @@ def span(text: str) -> float:
     return float(match["number"]) * _SECONDS[match["unit"]]
 
 
+def age(text: str, option: str) -> float:
+    """Read an age in seconds: a span of time whose unit is named, ``30d`` or ``12h``."""
+    match = _SPAN.match(text.strip())
+    if match and not match["unit"]:
+        number = match["number"]
+        raise InvalidInput(
+            f"{option} {text.strip()} could be days or seconds.",
+            field=option,
+            remedy=f"Name the unit: {number}d, {number}h, {number}m or {number}s.",
+        )
+    return span(text)
+
+
 def canary_version(text: str) -> tuple[str, int]:
     """Read ``2``, ``v2`` or ``model@2`` as model ("" for the baseline's) and number."""
     match = _VERSION.match(text)

@@ -56,6 +56,12 @@ class Deployment:
     previous: tuple[VersionRef, ...] = ()
 
     @property
+    def promoted(self) -> str:
+        """The rollout whose promotion is in force, "" if none is."""
+        last = self.rollout
+        return last.id if last and last.phase is Phase.PROMOTED and last.canary == self.baseline else ""
+
+    @property
     def active(self) -> Rollout | None:
         """The rollout under way, if any."""
         return self.rollout if self.rollout is not None and self.rollout.phase not in ENDED else None

@@ -53,7 +53,7 @@ def apply(state: Deployment | None, command: Command, now: datetime) -> Applied:
     verb = verb_of(command)
     if verb not in possible(state):
         raise NotAllowed(
-            f"Cannot {verb} deployment {state.name!r}: it is {_describe(state)}.",
+            f"Cannot {_ACTS.get(verb, verb)} deployment {state.name!r}: it is {_describe(state)}.",
             state=state.status,
             possible=possible(state),
         )
@@ -234,6 +234,13 @@ _VERBS: dict[type[Command], str] = {
     Rollback: "rollback",
     Undo: "undo",
 }
+_ACTS = {
+    "start": "start a canary on",
+    "set weight": "set the canary's weight in",
+    "rollback": "roll back",
+    "undo": "undo a promotion of",
+}
+"""What a command does, where its name does not read as a verb before "deployment"."""
 _APPLY: dict[type[Command], Callable[..., Applied]] = {
     Configure: _configure,
     StartCanary: _start,

@@ -1,7 +1,7 @@
 """Which role answers a request: a pure function of the split and one number in [0, 1)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
@@ -24,7 +24,8 @@ class Cut:
     """A rollback that is in force before it is on record: who took the canary's share away, when and why.
 
     ``at`` is an instant in ISO 8601 with its offset; ``facts`` are the numbers of an automatic one, as JSON values;
-    ``key`` and ``fingerprint`` are those of the command, if it was given a key to happen once.
+    ``key`` and ``fingerprint`` are those of the command, if it was given a key to happen once. ``promised``: whoever
+    asked was answered before it was on record, so that a promotion that was being written has to give way to it.
     """
 
     at: str
@@ -33,22 +34,25 @@ class Cut:
     facts: Mapping[str, object] = field(default_factory=dict)
     key: str = ""
     fingerprint: str = ""
+    promised: bool = False
 
     def is_repeated_by(self, other: "Cut | None") -> bool:
         """Say whether another cut comes of the same command."""
         if other is None:
             return False
         same_key = self.key != "" and (other.key, other.fingerprint) == (self.key, self.fingerprint)
-        return same_key or other == self
+        return same_key or replace(other, promised=self.promised) == self
 
     @classmethod
     def decoded(cls, raw: object) -> "Cut | None":
         """Read what a board keeps; None for anything malformed."""
-        if not isinstance(raw, Mapping) or set(raw) != {*_CUT_TEXTS, "facts"}:
+        if not isinstance(raw, Mapping) or set(raw) - {"promised"} != {*_CUT_TEXTS, "facts"}:
             return None
         if not all(isinstance(raw[name], str) for name in _CUT_TEXTS):
             return None
         if not isinstance(raw["facts"], Mapping) or not _is_instant(raw["at"]):
+            return None
+        if not isinstance(raw.get("promised", False), bool):
             return None
         return cls(**raw)
 

@@ -43,11 +43,6 @@ async def _check_folder(report: Report, settings: ServerSettings) -> Sizes:
     await asyncio.to_thread(check_folder, report, folder, "SERINUS_ARTIFACTS_URL")
     if not settings.is_embedded:
         report.fact("for gateways that share this folder alone")
-    if settings.s3_endpoint or settings.s3_access_key_id:
-        report.note(
-            "SERINUS_S3_ENDPOINT or SERINUS_S3_ACCESS_KEY_ID is set, and model files are kept in a folder.",
-            "Set SERINUS_ARTIFACTS_URL to s3://BUCKET/PREFIX, or unset the others.",
-        )
     # To open a folder that is not there would make it.
     return uncached_artifacts(settings).size if await asyncio.to_thread(folder.is_dir) else _nothing
 

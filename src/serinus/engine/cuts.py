@@ -32,21 +32,44 @@ class Cuts:
             self._remember(split)
         return split
 
+    async def promise(self, split: Split) -> bool:
+        """Mark a cut on the board as promised; False where it has been replaced meanwhile."""
+        if split.cut is None:
+            return False
+        kept = await self._board.promise(split.deployment, split.cut)
+        if kept is not None:
+            self._remember(kept)
+        return kept is not None
+
     def see(self, on_board: Mapping[str, object]) -> None:
         """Remember the cuts that are up."""
         for raw in on_board.values():
             split = Split.decoded(raw)
-            if split is not None and split.rollout and split.cut is not None:
-                self._remember(split)
+            if split is not None:
+                self.note(split)
+
+    def note(self, split: Split) -> None:
+        """Remember the cut of a split that was up, if it has one."""
+        if split.rollout and split.cut is not None:
+            self._remember(split)
 
     def of(self, state: Deployment) -> Cut | None:
         """Give the cut of a deployment's active rollout, if one is known; one of an ended rollout is forgotten."""
-        active = state.active.id if state.active else ""
-        for rollout, (split, _) in list(self._known.items()):
-            if split.deployment == state.name and rollout != active and split.generation < state.generation:
-                del self._known[rollout]
-        known = self._known.get(active)
+        self._forget_others(state)
+        known = self._known.get(state.active.id) if state.active else None
         return known[0].cut if known else None
+
+    def promised(self, state: Deployment) -> Cut | None:
+        """Give the promised cut of the rollout whose promotion is in force, if one is known."""
+        known = self._known.get(state.promoted)
+        cut = known[0].cut if known else None
+        return cut if cut is not None and cut.promised else None
+
+    def _forget_others(self, state: Deployment) -> None:
+        present = {state.active.id if state.active else "", state.promoted}
+        for rollout, (split, _) in list(self._known.items()):
+            if split.deployment == state.name and rollout not in present and split.generation < state.generation:
+                del self._known[rollout]
 
     def is_due(self, rollout: str) -> bool:
         """Say whether a cut has been known for so long that whoever made it will not record it any more."""
@@ -55,8 +78,10 @@ class Cuts:
 
     def _remember(self, split: Split) -> None:
         # By rollout: an old copy of the board may show the cut of an earlier one.
-        since = self._known[split.rollout][1] if split.rollout in self._known else self._clock.monotonic()
-        self._known[split.rollout] = (split, since)
+        known = self._known.get(split.rollout)
+        if known is not None and split.cut is not None and known[0].cut is not None and known[0].cut.promised:
+            split = replace(split, cut=replace(split.cut, promised=True))
+        self._known[split.rollout] = (split, known[1] if known else self._clock.monotonic())
 
 
 def on_record(state: Deployment, cut: Cut) -> Applied:

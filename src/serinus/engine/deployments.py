@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
-from serinus.core.commands import Command, Configure, Create, Rollback, StartCanary, Undo
+from serinus.core.commands import Command, Configure, Create, Promote, Rollback, StartCanary, Undo
 from serinus.core.deployment import Deployment
 from serinus.core.errors import Conflict, SerinusError
 from serinus.core.events import Event, EventKind
@@ -39,7 +39,7 @@ class DeploymentEngine:
         self._store = store
         self._loaded = loaded
         self._clock = clock
-        cuts = Cuts(board, clock)
+        self.cuts = cuts = Cuts(board, clock)
         self.record = Record(
             store=store,
             board=board,
@@ -80,9 +80,9 @@ class DeploymentEngine:
         command = Configure(settings=settings, actor=actor)
         return await self.execute(name, command, Given(expected_generation))
 
-    async def reconcile(self) -> list[str]:
+    async def reconcile(self, *, at_once: bool = False) -> list[str]:
         """Make the board agree with the state; see ``Reconciler.reconcile``."""
-        return await self._reconciler.reconcile()
+        return await self._reconciler.reconcile(at_once=at_once)
 
     # ---------------------------------------------------------------------------------------- in order
 
@@ -115,12 +115,18 @@ class DeploymentEngine:
 
     async def _carry_out(self, name: str, command: Command, given: Given) -> Done:
         async with self.record.turn(name):
-            state = await self.record.settled(await self.record.deployment(name))
+            state = await self.record.settled(await self.record.deployment(name), sure=isinstance(command, Promote))
             check_generation(state, given.expected_generation)
             new, events = apply(state, command, self._clock.now())
             if not events:
-                return await self.record.outcome(given.once) or Done(state)
+                return await self._unchanged(state, given)
             return await self._changed_by(command, state, new, given)
+
+    async def _unchanged(self, state: Deployment, given: Given) -> Done:
+        """Answer a command that changes nothing, the same whenever it comes again."""
+        if given.once is None:
+            return Done(state)
+        return await self.record.outcome(given.once) or await self.record.commit(state, state.generation, (), given)
 
     async def _changed_by(self, command: Command, state: Deployment, new: Deployment, given: Given) -> Done:
         async with self._held(command, new):

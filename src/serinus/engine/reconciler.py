@@ -1,9 +1,10 @@
 """Makes the board agree with the store, whatever happened in between."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from serinus.core.deployment import Deployment
-from serinus.core.errors import SerinusError
+from serinus.core.errors import NotAllowed, SerinusError
 from serinus.core.routing import Split
 from serinus.engine.cuts import Cuts
 from serinus.engine.record import Record
@@ -19,10 +20,11 @@ class Reconciler:
         self._record = record
         self._cuts = cuts
 
-    async def reconcile(self) -> list[str]:
+    async def reconcile(self, *, at_once: bool = False) -> list[str]:
         """Make the board agree with the state, whatever happened in between, and record cuts that nobody has.
 
         Gives the names of the deployments that did not agree. Each side is looked at although the other is gone.
+        ``at_once``: leave no time to whoever made a cut.
         """
         on_board, silence = await self._on_board()
         states = await self._store.deployments()
@@ -35,7 +37,8 @@ class Reconciler:
             try:
                 if not silence and await self._agreed(state, on_board.get(state.name)):
                     repaired.append(state.name)
-                if state.active and self._cuts.of(state) is not None and self._cuts.is_due(state.active.id):
+                due = at_once or (state.active is not None and self._cuts.is_due(state.active.id))
+                if due and self._cuts.of(state) is not None:
                     await self._record.settled(state)
             except Exception as trouble:  # noqa: BLE001 - the others are seen to all the same
                 troubles.append(trouble)
@@ -55,4 +58,6 @@ class Reconciler:
     async def _agreed(self, state: Deployment, raw: object) -> bool:
         """Publish what the board should have and has not; say whether that was needed."""
         present, wanted = Split.decoded(raw), self._record.split(state)
-        return present != wanted and await self._board.publish(wanted)
+        with suppress(NotAllowed):  # a promotion gave way to a rollback
+            return present != wanted and await self._record.publish(state)
+        return True

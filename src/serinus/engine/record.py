@@ -7,9 +7,19 @@ from dataclasses import replace
 from datetime import datetime
 from weakref import WeakValueDictionary
 
+from serinus.core.commands import Undo
 from serinus.core.deployment import Deployment
-from serinus.core.errors import KeyReused, SerinusError, StaleGeneration, key_reused, no_deployment
+from serinus.core.errors import (
+    KeyReused,
+    NotAllowed,
+    SerinusError,
+    StaleGeneration,
+    Unavailable,
+    key_reused,
+    no_deployment,
+)
 from serinus.core.events import Event, EventKind
+from serinus.core.lifecycle import apply, possible
 from serinus.core.records import Once
 from serinus.core.routing import Cut, Split, split_of
 from serinus.engine.cuts import Cuts, on_record
@@ -18,6 +28,9 @@ from serinus.ports import Board, Clock, Store
 
 _LOADING = frozenset({EventKind.DEPLOYMENT_CREATED, EventKind.CANARY_STARTED, EventKind.PROMOTION_UNDONE})
 """Changes after which every gateway has a model to load before it can acknowledge them."""
+
+TRIES = 5
+"""How often what is in force is tried to be recorded because the deployment changed meanwhile."""
 
 
 class Record:
@@ -113,12 +126,45 @@ class Record:
         recorded = await self._store.save(new, expected_generation, events, term=given.term, once=given.once)
         self.note(new)
         try:
-            await self._board.publish(self.split(new))
+            await self.publish(new)
             loads = any(each.kind in _LOADING for each in events)
             behind = await self._acknowledged(self.split(new), loads=loads)
+        except NotAllowed:
+            raise
         except SerinusError as trouble:  # the state is changed all the same, and the board will agree with it
             return Done(new, tuple(recorded), unpublished=str(trouble))
         return Done(new, tuple(recorded), tuple(behind))
+
+    async def publish(self, state: Deployment) -> bool:
+        """Put up the split of a state; False where a newer one is up.
+
+        NotAllowed where it is that of a promotion that came too late, and has been undone.
+        """
+        if await self._board.publish(self.split(state), promoted=state.promoted):
+            return True
+        undone = await self.gives_way(state)
+        if undone is not None:
+            raise NotAllowed(
+                f"{state.name!r} was rolled back while its promotion was being written: the promotion was undone.",
+                state=undone.state.status,
+                possible=possible(undone.state),
+            )
+        return False
+
+    async def gives_way(self, state: Deployment) -> Done | None:
+        """Undo a promotion that was written although a rollback of its canary had been promised, if that is so."""
+        if not state.promoted:
+            return None
+        with suppress(SerinusError):  # without the board, by the cuts that are known
+            self._cuts.see({state.name: await self._board.split(state.name)})
+        cut = self._cuts.promised(state)
+        if cut is None:
+            return None
+        new, events = apply(state, Undo(actor=cut.actor, reason=cut.reason), self._clock.now())
+        try:
+            return await self.commit(new, state.generation, events, NOTHING)
+        except StaleGeneration:
+            return Done(await self.deployment(state.name))
 
     def split(self, state: Deployment) -> Split:
         """Give the split that a state asks for, cut where that is known of its rollout."""
@@ -135,20 +181,31 @@ class Record:
         except SerinusError as silence:
             return (), str(silence)
 
-    async def settled(self, state: Deployment, *, but_for: Cut | None = None) -> Deployment:
-        """Put a cut of the deployment's rollout on record, if there is another one; give the state to go on from."""
-        if state.active is None:
-            return state
-        with suppress(SerinusError):  # without the board, by the cuts that are known
-            self._cuts.see({state.name: await self._board.split(state.name)})
-        cut = self._cuts.of(state)
-        if cut is None or cut.is_repeated_by(but_for):
-            return state
-        new, events = on_record(state, cut)
-        try:
-            return (await self._commit_once(new, state.generation, events, cut)).state
-        except StaleGeneration:
-            return await self.deployment(state.name)
+    async def settled(self, state: Deployment, *, but_for: Cut | None = None, sure: bool = False) -> Deployment:
+        """Put a cut of the deployment's rollout on record, if there is another one; give the state to go on from.
+
+        Raises:
+            Unavailable: the board does not answer, and the caller has to be ``sure`` that there is no cut; or the
+                deployment keeps changing.
+        """
+        for _ in range(TRIES):
+            if state.active is None:
+                undone = await self.gives_way(state)
+                return undone.state if undone else state
+            try:
+                self._cuts.see({state.name: await self._board.split(state.name)})
+            except SerinusError:  # by the cuts that are known
+                if sure and self._cuts.of(state) is None:
+                    raise
+            cut = self._cuts.of(state)
+            if cut is None or cut.is_repeated_by(but_for):
+                return state
+            new, events = on_record(state, cut)
+            try:
+                return (await self._commit_once(new, state.generation, events, cut)).state
+            except StaleGeneration:
+                state = await self.deployment(state.name)
+        raise Unavailable(f"Deployment {state.name!r} keeps changing.", remedy="Try again.")
 
     async def _commit_once(self, new: Deployment, expected_generation: int, events: Sequence[Event], cut: Cut) -> Done:
         """Record a cut with the key of its command; without it if the key turns out to be another command's."""
@@ -161,6 +218,8 @@ class Record:
 
 def _sequence(new: Deployment, events: Sequence[Event], given: Given) -> list[Event]:
     """Put the events of one decision in order, all of the new generation."""
+    if not events:
+        return []
     done_at = events[-1].at
     sequence = [*given.before, *events, *(replace(each, at=done_at) for each in given.after)]
     return [replace(each, generation=new.generation) for each in sequence]

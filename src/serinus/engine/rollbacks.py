@@ -13,7 +13,7 @@ from serinus.core.records import Once
 from serinus.core.routing import Cut, Split, split_of
 from serinus.engine.cuts import Cuts, on_record
 from serinus.engine.done import Done, Given
-from serinus.engine.record import Record, check_generation
+from serinus.engine.record import TRIES, Record, check_generation
 from serinus.patience import within
 from serinus.ports import Board, Clock, Store
 
@@ -21,8 +21,6 @@ RECORD_TIMEOUT_S = 2.0
 """How long a rollback that is in force waits to be on record, before it is answered that the record follows."""
 LOOK_TIMEOUT_S = 0.25
 """How long a rollback waits for the store to tell whether it was carried out before."""
-TRIES = 5
-"""How often a rollback that is in force starts over because the deployment changed meanwhile."""
 
 
 class Rollbacks:
@@ -61,9 +59,15 @@ class Rollbacks:
         self._recordings.add(work)
         work.add_done_callback(self._recording_ended)
         await asyncio.wait({work}, timeout=RECORD_TIMEOUT_S)
-        if work.done() and not isinstance(work.exception(), Unavailable):
-            return work.result()
-        return await self._in_force_unrecorded(name, split, work)
+        if not _is_told(work) and not await self._cuts.promise(split):
+            # Something was written before it, and is up: the record says what.
+            await asyncio.wait({work}, timeout=RECORD_TIMEOUT_S)
+            if not _is_told(work):
+                raise Unavailable(
+                    f"It cannot be told whether {name!r} was rolled back: the store does not answer.",
+                    remedy="Look at its state when the store is back, and repeat the command if you still want it.",
+                )
+        return work.result() if _is_told(work) else await self._in_force_unrecorded(name, split, work)
 
     async def outcome(self, once: Once | None) -> Done | None:
         """Ask whether this very rollback was carried out before, but not for long: a cut does not wait."""
@@ -98,8 +102,12 @@ class Rollbacks:
         for _ in range(TRIES):
             async with self._record.turn(name):
                 state = await self._record.deployment(name)
-                if _is_over(state, split, at):
+                if await self._is_over(state, split, at):
                     return await self._recorded_before(state, split, at)
+                if state.promoted == split.rollout:
+                    undone = await self._record.gives_way(state)
+                    if undone is not None:
+                        return undone
                 if state.rollout and state.rollout.id == split.rollout:
                     given = replace(given, expected_generation=None)  # the board has looked at it
                 try:
@@ -110,6 +118,19 @@ class Rollbacks:
                 except KeyReused:  # by another process, for this very cut; or before, when nobody could look
                     given = replace(given, once=None)
         raise Unavailable(f"Deployment {name!r} keeps changing.", remedy="The record follows by itself.")
+
+    async def _is_over(self, state: Deployment, split: Split, at: datetime) -> bool:
+        """Whether another process has recorded this cut already, and perhaps another canary was started since."""
+        rollout = state.rollout
+        if rollout is None:
+            return False
+        if rollout.id != split.rollout:
+            kept = await self._store.rollouts(state.name)
+            rollout = next((each for each in kept if each.id == split.rollout), rollout)
+        if rollout.id == split.rollout and rollout.phase is Phase.ROLLED_BACK and rollout.ended_at == at:
+            return True
+        # The board may have been behind, with the cut meant for a canary that runs since.
+        return state.rollout is not None and state.rollout.id != split.rollout and state.rollout.started_at > at
 
     async def _recorded_before(self, state: Deployment, split: Split, at: datetime) -> Done:
         """Give the record that another process has made of a cut."""
@@ -145,14 +166,8 @@ class Rollbacks:
             work.exception()  # whoever asked was told that the record follows; the reconciler sees to it
 
 
-def _is_over(state: Deployment, split: Split, at: datetime) -> bool:
-    """Whether another process has recorded this cut already, and perhaps another canary was started since."""
-    rollout = state.rollout
-    if rollout is None:
-        return False
-    if rollout.id == split.rollout:
-        return rollout.phase is Phase.ROLLED_BACK and rollout.ended_at == at
-    return rollout.started_at > at
+def _is_told(work: "asyncio.Task[Done]") -> bool:
+    return work.done() and not isinstance(work.exception(), Unavailable)
 
 
 def _in_force(split: Split) -> NotAllowed:

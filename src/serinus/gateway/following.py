@@ -33,6 +33,7 @@ class Following:
         ledger: Ledger,
         on_trouble: Callable[[str], None],
         on_state: Callable[[Deployment], None],
+        on_cut: Callable[[Split], None],
         retry_interval_s: float,
     ) -> None:
         self._gateway = gateway
@@ -42,6 +43,7 @@ class Following:
         self._ledger = ledger
         self._on_trouble = on_trouble
         self._on_state = on_state
+        self._on_cut = on_cut
         self._retry_interval_s = retry_interval_s
         self.served: dict[str, Served] = {}
         self._told: dict[str, Split | None] = {}
@@ -107,6 +109,8 @@ class Following:
         self._told[deployment] = split
         if split is not None:
             self._newest[deployment] = split
+            if split.cut is not None:
+                self._on_cut(split)
         served = self.served.get(deployment)
         if served is not None:
             self._follow(served)
@@ -163,6 +167,9 @@ class Following:
         if state is None:
             return ""
         self._on_state(state)
+        newest = self._newest.get(deployment)
+        if newest is not None and newest.cut is not None and newest.cut.promised and newest.rollout == state.promoted:
+            return "a promotion gives way to a rollback that came before it"
         async with self._loaded.holding(*state.versions):  # others may finish first, and release what none serves yet
             baseline = arm_of(state, Role.BASELINE, state.baseline, await self._loaded.get(state.baseline))
             if deployment not in self.served:  # a canary's model may take its time

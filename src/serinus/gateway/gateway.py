@@ -13,7 +13,7 @@ from serinus.core.errors import InvalidFeatures, ModelError, SerinusError, Unava
 from serinus.core.evidence import Evidence
 from serinus.core.ledger import Ledger, Tally
 from serinus.core.records import EvidenceReport, PredictionRecord
-from serinus.core.routing import Role, forced_role, sticky_point
+from serinus.core.routing import Role, Split, forced_role, sticky_point
 from serinus.gateway.arms import Arm, Served
 from serinus.gateway.asking import Outcome, ask
 from serinus.gateway.following import RETRY_S, Following
@@ -63,6 +63,7 @@ class Gateway:
         new_id: Callable[[], str],
         on_trouble: Callable[[str], None],
         on_state: Callable[[Deployment], None] = lambda _: None,
+        on_cut: Callable[[Split], None] = lambda _: None,
         draw: Callable[[], float] = random.random,
         retry_interval_s: float = RETRY_S,
     ) -> None:
@@ -87,6 +88,7 @@ class Gateway:
             ledger=self._ledger,
             on_trouble=on_trouble,
             on_state=on_state,
+            on_cut=on_cut,
             retry_interval_s=retry_interval_s,
         )
         self._reporting: asyncio.Task[None] | None = None
@@ -243,6 +245,8 @@ class Gateway:
             try:
                 await self._board.report(self._evidence_report())
                 troubled = False
+            except Unavailable:
+                troubled = False  # the board tells of itself that it does not answer
             except Exception as trouble:  # noqa: BLE001 - without evidence nothing can be judged: go on trying
                 if not troubled:
                     self._on_trouble(f"the evidence cannot be put up: {cause_of(trouble)}")

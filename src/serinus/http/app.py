@@ -67,7 +67,7 @@ def control_plane(system: Enter, *, serves: bool = True) -> FastAPI:
         app.include_router(control.deployments)
     app.add_exception_handler(SerinusError, _on_serinus_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(HTTPException, _on_http_error if serves else _on_checkers_http_error)
     app.add_exception_handler(Exception, _on_unexpected)
     if serves:
         app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -123,6 +123,16 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     answer = _answer(reason, request)
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def _on_checkers_http_error(request: Request, error: Exception) -> Response:
+    if request.url.path.split("/")[1] in _OF_GATEWAYS:
+        return _answer(problems.OnlyChecks(request.method, request.url.path), request)
+    return await _on_http_error(request, error)
+
+
+_OF_GATEWAYS = {"artifacts", "models", "deployments", "predict"}
+"""What the paths begin with that a checker does not have."""
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:

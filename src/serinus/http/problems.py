@@ -46,6 +46,19 @@ class Forbidden(errors.SerinusError):
     title = "Forbidden"
 
 
+class OnlyChecks(errors.SerinusError):
+    """A request for a gateway that came to a checker."""
+
+    code = "SERINUS-CHECKER"
+    title = "This is a checker"
+
+    def __init__(self, method: str, path: str) -> None:
+        super().__init__(
+            f"This is a checker: it judges canaries, and cannot answer {method} {path[:200]}.",
+            remedy="Ask a gateway, which `canary serve` runs.",
+        )
+
+
 class OfStatus(errors.SerinusError):
     """What the web framework refuses: no such route, no such method."""
 
@@ -56,7 +69,7 @@ class OfStatus(errors.SerinusError):
         self.code = f"SERINUS-HTTP-{status}"
 
 
-_EDGE_STATUS: dict[type[errors.SerinusError], int] = {Malformed: 400, TooLarge: 413, Forbidden: 403}
+_EDGE_STATUS: dict[type[errors.SerinusError], int] = {Malformed: 400, TooLarge: 413, Forbidden: 403, OnlyChecks: 404}
 
 
 def status_of(error: errors.SerinusError) -> int:

@@ -17,7 +17,6 @@ from typing import NoReturn
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.supervisors import Multiprocess
 
 from serinus.assembly import System, assembled, logger
 from serinus.core.errors import InvalidInput, SerinusError, Unavailable
@@ -26,11 +25,12 @@ from serinus.http.app import application, control_plane
 from serinus.http.asgi import Application
 from serinus.http.draining import Draining
 from serinus.http.guard import LOOPBACK
+from serinus.http.workers import keep_running
 from serinus.settings import ServerSettings, read_settings
 
 DRAIN_S = 20
-WORKER_PATIENCE_S = 30
-"""How long a worker may be silent before it is ended and replaced."""
+CLOSING_S = 30
+"""How much longer than its requests a worker may take to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,29 +155,23 @@ def _run_workers(serving: Serving, listener: socket.socket) -> int:
         each = Serving(
             serving.settings, serving.url, serving.loopback_only, checks=serving.checks, siblings=Path(siblings)
         )
-        supervisor = Multiprocess(_configuration(each, workers=serving.settings.workers), [listener])
-        supervisor.run()
-        if any(process.exitcode == _STARTUP_FAILURE for process in supervisor.processes):
-            raise Unavailable("No worker could start; the log above says why.", remedy="Mend that and start again.")
+        ending_s = serving.settings.drain_delay + DRAIN_S + CLOSING_S
+        keep_running(_configuration(each), listener, number=serving.settings.workers, ending_s=ending_s)
     return 0
 
 
 _BACKLOG = 2048
-_STARTUP_FAILURE = 3
-"""The exit code of a uvicorn worker that could not start."""
 
 
-def _configuration(app: Application | Serving, workers: int = 1) -> uvicorn.Config:
+def _configuration(app: Application | Serving) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         factory=isinstance(app, Serving),
-        workers=workers,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=30,
-        timeout_worker_healthcheck=WORKER_PATIENCE_S,
         backlog=_BACKLOG,
     )
 

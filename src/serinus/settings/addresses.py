@@ -8,10 +8,21 @@ MASK = "********"
 
 DATABASES = frozenset({"sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+psycopg", "postgres"})
 BOARDS = frozenset({"redis", "rediss", "unix"})
+LAST_PORT = 65_535
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*\Z")
 _SECRET_IN_QUERY = re.compile(r"[?&][^=&]*pass(?!file)[^=&]*=", re.IGNORECASE)
-_BUCKET = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]+(/|\Z)")
+_PREFIX = re.compile(r"[!-~]{1,64}\Z")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]\Z")
+# As SQLAlchemy takes them apart: user and password, server and name, options.
+_POSTGRESQL_PARTS = re.compile(r"[^:]*://(?:([^:/]*(?::[^@]*)?)@)?([^?]*)(.*)", re.DOTALL)
+_REDIS_PARTS = re.compile(r"[^:]*://([^/?#]*)([^?#]*)(.*)", re.DOTALL)
+_HOST = re.compile(r"\A(\[[^]]*\]|[^:]*):?")
+_NO_PORT = re.compile(r"\A([^:/\[]*:)(?![0-9]*(/|\Z)).*", re.DOTALL)
+_POSTGRESQL = "postgresql://USER:PASSWORD@HOST:PORT/NAME"
+_REDIS = "redis://USER:PASSWORD@HOST:PORT/NUMBER"
+_NOT_AS_IT_IS = "its user or password holds a character that cannot stand there as it is"
+_AS_PERCENT = "Write @ as %40, / as %2F, ? as %3F and # as %23 in user and password."
 _HARMLESS = frozenset(
     {"db", "protocol", "ssl_cert_reqs", "sslmode", "sslrootcert", "host", "port", "connect_timeout", "application_name"}
     | {"target_session_attrs"}
@@ -43,19 +54,32 @@ def checked_database(url: str) -> str:
                 "Write sqlite:////absolute/path.db, or sqlite:///relative/path.db from the working directory, without "
                 "options.",
             )
-    elif _SECRET_IN_QUERY.search(url):
+    else:
+        _check_postgresql(url)
+    return url
+
+
+def _check_postgresql(url: str) -> None:
+    if _SECRET_IN_QUERY.search(url):
         raise Wrong(
             "a password has no place after the question mark, where messages would show it",
-            "Write postgresql://USER:PASSWORD@HOST:PORT/NAME, or name a file with the whole URL in "
-            "SERINUS_DATABASE_URL_FILE.",
+            f"Write {_POSTGRESQL}, or name a file with the whole URL in SERINUS_DATABASE_URL_FILE.",
         )
-    return url
+    user, address, options = _parts(_POSTGRESQL_PARTS, url)
+    server, _, name = address.partition("/")
+    if "@" in address or ("@" in options and not name):
+        raise Wrong(_NOT_AS_IT_IS, _AS_PERCENT)
+    _check_port(server, known=bool(user), remedy=f"Write {_POSTGRESQL}; without :PORT it is 5432.")
+    if not name:
+        raise Wrong("it names no database", f"Write the name of the database after the server: {_POSTGRESQL}.")
 
 
 def checked_redis(url: str) -> str:
     """Give the URL of a Redis back; Wrong if it is none."""
     scheme = scheme_of(url)
     if scheme in BOARDS:
+        if scheme != "unix":
+            _check_redis(url)
         return url
     if scheme in {"valkey", "valkeys"}:
         raise Wrong(
@@ -64,18 +88,64 @@ def checked_redis(url: str) -> str:
         )
     raise Wrong(
         f"Serinus cannot use {scheme}:// as its board" if scheme else "it is no URL",
-        "Write redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, or unix://PATH?db=NUMBER; leave it unset for "
-        "a server of one process.",
+        f"Write {_REDIS}, rediss:// for TLS, or unix://PATH?db=NUMBER; leave it unset for a server of one process.",
     )
+
+
+def _check_redis(url: str) -> None:
+    authority, path, rest = _parts(_REDIS_PARTS, url)
+    _, at, server = authority.rpartition("@")
+    if "@" in path or ("@" in rest and (rest.startswith("#") or not _is_number(_port(server)))):
+        raise Wrong(_NOT_AS_IT_IS, _AS_PERCENT)
+    _check_port(server, known=bool(at), remedy=f"Write {_REDIS}; without :PORT it is 6379.")
+    number = path.strip("/")
+    if not _is_number(number):
+        raise Wrong(
+            f"the database {number!r} is no number", "Write a number after the server, such as /0, or leave it out."
+        )
+
+
+def checked_prefix(prefix: str) -> str:
+    """Give back what the names of keys are to begin with; Wrong if it cannot be."""
+    if not _PREFIX.match(prefix):
+        raise Wrong("1 to 64 letters, digits and signs of ASCII are wanted, without a space")
+    return prefix
+
+
+def _check_port(server: str, remedy: str, *, known: bool) -> None:
+    """See that a port is one; show it only if it is ``known`` to be no password with its server forgotten."""
+    port = _port(server)
+    if not _is_number(port):
+        raise Wrong(f"the port {port!r} is no number" if known else "its port is no number", remedy)
+    if port and not 0 < int(port) <= LAST_PORT:
+        raise Wrong(f"there is no port {port}", remedy)
+
+
+def _port(server: str) -> str:
+    return _HOST.sub("", server)
+
+
+def _is_number(text: str) -> bool:
+    return not text or (text.isascii() and text.isdecimal())
+
+
+def _parts(pattern: re.Pattern[str], url: str) -> tuple[str, ...]:
+    match = pattern.match(url)
+    return match.groups("") if match else ()
 
 
 def checked_artifacts(place: str) -> str:
     """Give the place of model files back; Wrong if it is neither a folder nor S3."""
     remedy = "Give a folder, as a path or a file:///absolute/path URL, or s3://BUCKET/PREFIX; keys have own settings."
-    scheme = scheme_of(place)
+    scheme = place[: len(scheme_of(place))]  # as it is written
     if scheme == "s3":
-        if not _BUCKET.match(place) or "@" in place or "?" in place:
+        bucket = place.partition("://")[2].partition("/")[0]
+        if not bucket or "@" in place or "?" in place:
             raise Wrong("it names no bucket", remedy)
+        if not _BUCKET.match(bucket):
+            raise Wrong(
+                f"{bucket!r} can be no bucket: their names have 3 to 63 letters, digits, dots and hyphens", remedy
+            )
     elif scheme == "file":
         if not place.startswith("file:///"):
             raise Wrong("it names no folder of this machine", remedy)
@@ -121,6 +191,8 @@ def masked(url: str) -> str:
     elif at and scheme in BOARDS:
         before = MASK  # a password without the colon that should stand before it
     address, question, options = place.partition("?")
+    if not at:
+        address = _NO_PORT.sub(rf"\1{MASK}", address)  # a password whose server was forgotten
     return f"{scheme}://{before}{at}{address}{question}{'&'.join(_option(each) for each in options.split('&'))}"
 
 

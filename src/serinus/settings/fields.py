@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_serializer, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -13,6 +13,8 @@ from serinus.settings.addresses import Wrong, masked
 from serinus.settings.files import PREFIX, SECRET_BEARING, SecretFiles
 
 SHORTEST_KEY = 16
+OF_S3 = ("s3_endpoint", "s3_region", "s3_access_key_id", "s3_secret_access_key")
+"""The fields that mean nothing while model files are kept in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,12 @@ class ServerSettings(BaseSettings):
     """What an operator can choose. Each field is the environment variable SERINUS_<NAME>; an empty one is unset."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     home: Path = Field(Path(".serinus"), description="Folder of the embedded database, artifacts and keys")
@@ -53,9 +60,7 @@ class ServerSettings(BaseSettings):
         description="Where the live splits are kept: redis://, rediss:// or unix://; default: in this process, "
         "which is then the only one",
     )
-    redis_prefix: str = Field(
-        "serinus:", pattern=r"^[!-~]{1,64}$", description="What the names of all keys in Redis begin with"
-    )
+    redis_prefix: str = Field("serinus:", description="What the names of all keys in Redis begin with")
     artifacts_url: str = Field(
         "", description="Where model files are kept: a folder or s3://BUCKET/PREFIX; default: a folder in the home"
     )
@@ -119,7 +124,7 @@ class ServerSettings(BaseSettings):
     trusted_types: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="Further types, comma-separated, that a skops file may hold"
     )
-    log_format: str = Field("auto", pattern="^(auto|json|text)$", description="Messages on stderr: auto, json or text")
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="Messages on stderr: auto, json or text")
 
     @classmethod
     def settings_customise_sources(
@@ -149,6 +154,11 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _is_redis(cls, value: str) -> str:
         return addresses.checked_redis(value) if value else value
+
+    @field_validator("redis_prefix")
+    @classmethod
+    def _is_prefix(cls, value: str) -> str:
+        return addresses.checked_prefix(value)
 
     @field_validator("artifacts_url")
     @classmethod
@@ -238,4 +248,14 @@ def _clashes(settings: ServerSettings) -> Iterator[Clash]:
             frozenset({"s3_access_key_id", "s3_secret_access_key"}),
             f"{given} is set, and {missing} is not: the two belong together.",
             "Set both, or none of them to use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or the machine's role.",
+        )
+    idle = [name for name in OF_S3 if str(getattr(settings, name))]
+    if idle and not settings.artifacts.startswith("s3://"):
+        names = ", ".join(PREFIX + name.upper() for name in idle)
+        yield Clash(
+            "artifacts_url",
+            frozenset({"artifacts_url", *idle}),
+            f"{names} {'is' if len(idle) == 1 else 'are'} set, and SERINUS_ARTIFACTS_URL names no place in S3: model "
+            "files would be kept in a folder of this machine.",
+            f"Set SERINUS_ARTIFACTS_URL to s3://BUCKET/PREFIX, or unset {names}.",
         )

@@ -26,6 +26,19 @@ _OF_NEIGHBOURS = re.compile(
 )
 _NEIGHBOURS_PORT = re.compile(r"(tcp|udp|sctp)://")
 
+_REASONS = {
+    "float_parsing": "a number is wanted",
+    "finite_number": "a number is wanted",
+    "int_parsing": "a whole number is wanted",
+    "int_parsing_size": "that is far too large",
+    "int_from_float": "a whole number is wanted",
+    "bool_parsing": "true or false is wanted",
+    "literal_error": "{expected} is wanted",
+    "greater_than_equal": "{ge} at least is wanted",
+    "less_than_equal": "{le} at most is wanted",
+}
+"""What is wanted, by the type of pydantic's error."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -113,13 +126,20 @@ def _problems(wrong: ValidationError | None) -> Iterator[tuple[set[str], Problem
 
 
 def _problem(name: str, error: ErrorDetails, cause: object) -> Problem:
-    what = str(cause) if isinstance(cause, Wrong) else error["msg"].replace("Input should", "it should", 1)
+    what = str(cause) if isinstance(cause, Wrong) else _reason(error)
     value = _value_in_message(name, error["input"])
     return Problem(
         variable(name),
         f"{variable(name)}{value}: {what}.",
         (cause.remedy if isinstance(cause, Wrong) else "") or _default_remedy(name),
     )
+
+
+def _reason(error: ErrorDetails) -> str:
+    """Say in our words why a value cannot be; in the library's where we have none."""
+    if error["type"] in _REASONS:
+        return _REASONS[error["type"]].format(**error.get("ctx", {}))
+    return error["msg"].replace("Input should", "it should", 1)
 
 
 def _value_in_message(name: str, value: object) -> str:

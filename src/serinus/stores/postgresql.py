@@ -48,6 +48,12 @@ _OUTAGES = frozenset({"25006", "25P03"})
 _OVER_A_LIMIT = "54"
 """A value too long for an index, and the like: no outage."""
 
+# While a connection is made the driver hands no SQLSTATE on, only the server's words: other languages are not known.
+_REFUSED = re.compile(
+    r"(?P<user>\w+ authentication failed|no password supplied|no such user"
+    r'|role ".*" (does not exist|is not permitted to log in)|permission denied for database|no pg_hba\.conf entry)'
+    r'|(?P<database>database ".*" does not exist|no such database)'
+)
 _SAID_ANYHOW = re.compile(r"connection (failed|is bad): (?=connection )| ?Is the server running [^?]*\?")
 """Words of psycopg and of libpq around the reason why there is no connection."""
 
@@ -92,9 +98,12 @@ def refusal(url: URL, error: Exception) -> SerinusError | None:
     if isinstance(cause, psycopg.ProgrammingError) and not state:
         return InvalidInput(
             f"The options of the database URL {named(url)} cannot be used: {said}.",
-            field="database_url",
+            field="SERINUS_DATABASE_URL",
             remedy="Write options that libpq knows, as in postgresql://user:password@host:port/name?sslmode=require.",
         )
+    refused = _REFUSED.search(said) if isinstance(cause, psycopg.OperationalError) else None
+    if refused:
+        return _no_such_database(url) if refused["database"] else _no_such_user(url, said)
     if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
         outage = not state.startswith(_OVER_A_LIMIT)
     else:
@@ -215,4 +224,19 @@ def _unavailable(url: URL, said: str) -> Unavailable:
         f"The database {named(url)} does not answer: {said}.",
         remedy="See that PostgreSQL runs there and can be reached from here, that it takes this user and password, "
         "and that it has connections, memory and disk left; then try again.",
+    )
+
+
+def _no_such_user(url: URL, said: str) -> Unavailable:
+    return Unavailable(
+        f"The database {named(url)} refuses {f'user {url.username!r}' if url.username else 'this user'}: {said}.",
+        remedy="Correct user and password in SERINUS_DATABASE_URL, or let the server take them: a role with LOGIN, its "
+        "right to CONNECT, a line in pg_hba.conf.",
+    )
+
+
+def _no_such_database(url: URL) -> Unavailable:
+    return Unavailable(
+        f"The server of {named(url)} has no database {url.database!r}.",
+        remedy=f'Make it there, CREATE DATABASE "{url.database}", or correct its name in SERINUS_DATABASE_URL.',
     )

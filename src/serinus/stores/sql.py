@@ -137,10 +137,11 @@ class SqlStore:
         term: int | None = None,
         once: Once | None = None,
     ) -> list[RecordedEvent]:
-        columns = codec.deployment_columns(new, updated_at=events[-1].at)
+        at = events[-1].at if events else datetime.now(UTC)
+        columns = codec.deployment_columns(new, updated_at=at)
         async with self._writing() as connection:
             await leases.fence(connection, term)
-            await claim(self._database, connection, once, events[-1].at)
+            await claim(self._database, connection, once, at)
             if expected_generation == 0:
                 await self._create(connection, columns)
             else:

@@ -160,7 +160,7 @@ def file_of(url: URL) -> Path:
     if not path or path == ":memory:" or path.startswith("file:") or url.query:
         raise InvalidInput(
             f"{url.render_as_string()!r} does not name a database file.",
-            field="database_url",
+            field="SERINUS_DATABASE_URL",
             remedy="Write sqlite:///relative/path.db or sqlite:////absolute/path.db, without options.",
         )
     return Path(path).absolute()

@@ -12,21 +12,23 @@ _KINDS = {
     "postgresql+psycopg": "postgresql",
     "postgres": "postgresql",
 }
+_FIELD = "SERINUS_DATABASE_URL"
 _REMEDY = "Write postgresql://user:password@host:port/name."
 
 
 def parsed(url: str) -> URL:
     """Read a URL whose driver is ``sqlite`` or ``postgresql``; InvalidInput if it is of another kind."""
+    remedy = (
+        "Write sqlite:///relative/path.db, sqlite:////absolute/path.db or postgresql://user:password@host:port/name."
+    )
     try:
         given = make_url(url)
     except (ArgumentError, ValueError):
-        given = URL.create("")
+        # Not chained and not shown: whoever reads the URL wrongly does not know where its password is.
+        raise InvalidInput("The address of the database is no URL.", field=_FIELD, remedy=remedy) from None
     if given.drivername not in _KINDS:
         raise InvalidInput(
-            f"{named(given)!r} is not the URL of a database that Serinus can use.",
-            field="database_url",
-            remedy="Write sqlite:///relative/path.db, sqlite:////absolute/path.db or "
-            "postgresql://user:password@host:port/name.",
+            f"{named(given)!r} is not the URL of a database that Serinus can use.", field=_FIELD, remedy=remedy
         )
     return given.set(drivername=_KINDS[given.drivername])
 
@@ -35,13 +37,13 @@ def postgresql_url(url: str) -> URL:
     """Read the URL of a PostgreSQL database for psycopg; InvalidInput where it is another or psycopg is missing."""
     given = parsed(url)
     if given.drivername != "postgresql":
-        raise InvalidInput(f"{named(given)} is no PostgreSQL database.", field="database_url", remedy=_REMEDY)
+        raise InvalidInput(f"{named(given)} is no PostgreSQL database.", field=_FIELD, remedy=_REMEDY)
     if not given.database:
-        raise InvalidInput(f"{named(given)!r} does not name a database.", field="database_url", remedy=_REMEDY)
+        raise InvalidInput(f"{named(given)!r} does not name a database.", field=_FIELD, remedy=_REMEDY)
     if "password" in given.query:
         raise InvalidInput(
             f"The URL of the database {named(given)} has its password among the options.",
-            field="database_url",
+            field=_FIELD,
             remedy=_REMEDY,
         )
     try:
@@ -49,7 +51,7 @@ def postgresql_url(url: str) -> URL:
     except ImportError as missing:
         raise InvalidInput(
             f"The database {named(given)} needs psycopg, which is not installed.",
-            field="database_url",
+            field=_FIELD,
             remedy="pip install 'serinus[postgres]'",
         ) from missing
     return given.set(drivername="postgresql+psycopg")

@@ -60,3 +60,16 @@ def test_a_size_is_told_in_the_unit_that_fits(size: float, text: str) -> None:
 )
 def test_a_span_is_told_in_the_unit_that_fits(seconds: float, text: str) -> None:
     assert words.seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("possible", "text"),
+    [
+        (["configure", "set weight", "rollback"], "configure, traffic, rollback"),
+        (["something new", 3], "something new, 3"),
+        ([], ""),
+        (None, ""),
+    ],
+)
+def test_commands_are_written_as_they_are_typed(possible: object, text: str) -> None:
+    assert words.commands(possible) == text

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from serinus.boards.changes import cut_off, deposed, published
+from serinus.boards.changes import cut_off, deposed, promised, published
 from serinus.boards.redis import evidence, scripts
 from serinus.boards.redis.connection import Connection
 from serinus.boards.redis.following import Following
@@ -25,18 +25,25 @@ RECHECK_S = 0.25
 """How often whoever waits for acknowledgements looks by themselves, should no news come."""
 
 
-def open_board(url: str, *, prefix: str = "serinus:", on_trouble: Callable[[str], None]) -> "RedisBoard":
+def open_board(
+    url: str,
+    *,
+    prefix: str = "serinus:",
+    on_trouble: Callable[[str], None],
+    on_recovery: Callable[[str], None] | None = None,
+) -> "RedisBoard":
     """Open the board on a Redis, in an event loop; ``close`` it there. Redis may be down now and come later.
 
     Args:
         url: ``redis://USER:PASSWORD@HOST:PORT/NUMBER``, ``rediss://…`` for TLS, or ``unix://PATH?db=NUMBER``.
         prefix: what all keys begin with; boards of one prefix in one database are one board.
-        on_trouble: is told when Redis is lost, when it is back, and of what should not be there.
+        on_trouble: is told when Redis is lost, and of what should not be there.
+        on_recovery: is told when Redis is back, if not the same.
 
     Raises:
         InvalidInput: the URL is none of these.
     """
-    return RedisBoard(Connection(url, TIMEOUT_S), prefix, on_trouble)
+    return RedisBoard(Connection(url, TIMEOUT_S), prefix, on_trouble, on_recovery=on_recovery)
 
 
 class RedisBoard:
@@ -49,24 +56,28 @@ class RedisBoard:
         on_trouble: Callable[[str], None],
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        on_recovery: Callable[[str], None] | None = None,
     ) -> None:
         self._connection = connection
         self._layout = Layout(prefix, connection.database)
         self._monotonic = monotonic
         self._reported = evidence.Reported()
         self._reporting = asyncio.Lock()
-        self._following = Following(connection, self._layout, on_trouble, monotonic)
+        self._following = Following(connection, self._layout, on_trouble, monotonic, on_recovery)
         self._following.start()
 
     # ------------------------------------------------------------------------------------------ splits
 
-    async def publish(self, split: Split) -> bool:
-        return await self._change(split.deployment, lambda present: published(present, split)) is not None
+    async def publish(self, split: Split, *, promoted: str = "") -> bool:
+        return await self._change(split.deployment, lambda present: published(present, split, promoted)) is not None
 
     async def cut(
         self, deployment: str, cut: Cut, *, expected_generation: int | None = None, term: int | None = None
     ) -> Split | None:
         return await self._change(deployment, lambda present: cut_off(present, cut, expected_generation), term)
+
+    async def promise(self, deployment: str, cut: Cut) -> Split | None:
+        return await self._change(deployment, lambda present: promised(present, cut))
 
     async def _change(
         self, deployment: str, change: Callable[[object], Split | None], term: int | None = None

@@ -21,6 +21,7 @@ CONNECTIONS = 16
 NextMessage = Callable[[float], Awaitable[str]]
 """Gives the next message; Unavailable if the connection breaks, or none comes within so many seconds."""
 
+_NO_SUCH_DATABASE = ("DB index is out of range", "SELECT is not allowed in cluster mode")
 _SCHEMES = {"redis", "rediss", "unix"}
 
 
@@ -111,13 +112,22 @@ class Connection:
         except TimeoutError as silence:
             raise self._silent(f"does not answer within {self._timeout_s:g} s") from silence
         except (AuthenticationError, NoPermissionError, ResponseError) as refusal:
-            raise Unavailable(
-                f"Redis at {self.address} refuses: {_sentence(refusal)}.",
-                remedy="See that the user and password are right and allow all commands and channels, that it is no "
-                "replica, and that it has memory and disk space left.",
-            ) from refusal
+            raise self._refused(refusal) from refusal
         except (RedisError, OSError) as failure:
             raise self._silent(f"does not answer: {_sentence(failure)}") from failure
+
+    def _refused(self, refusal: RedisError) -> Unavailable:
+        if str(refusal).startswith(_NO_SUCH_DATABASE):
+            return Unavailable(
+                f"Redis at {self.address} has no database {self.database}: {_sentence(refusal)}.",
+                remedy="Write a smaller number at the end of SERINUS_REDIS_URL, such as /0, or let its configuration "
+                "raise `databases`.",
+            )
+        return Unavailable(
+            f"Redis at {self.address} refuses: {_sentence(refusal)}.",
+            remedy="See that the user and password are right and allow all commands and channels, that it is no "
+            "replica, and that it has memory and disk space left.",
+        )
 
     def _silent(self, what: str) -> Unavailable:
         return Unavailable(

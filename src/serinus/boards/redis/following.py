@@ -37,7 +37,8 @@ class Following:
     """What this process knows of the board, and the gateways that joined here.
 
     Args:
-        on_trouble: is told when Redis is lost, when it is back, and of what should not be there.
+        on_trouble: is told when Redis is lost, and of what should not be there.
+        on_recovery: is told when Redis is back, if not the same.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Following:
         layout: Layout,
         on_trouble: Callable[[str], None],
         monotonic: Callable[[], float],
+        on_recovery: Callable[[str], None] | None = None,
     ) -> None:
         self.mirror = Mirror()
         self.lease = Lease()
@@ -53,6 +55,7 @@ class Following:
         self._connection = connection
         self._layout = layout
         self._on_trouble = on_trouble
+        self._on_recovery = on_recovery or on_trouble
         self._monotonic = monotonic
         self._beat_wanted = asyncio.Event()
         self._acknowledged = asyncio.Event()
@@ -210,14 +213,14 @@ class Following:
 
     def _settle(self, state: State) -> None:
         self.lease.read(state.asked, state.remaining_s)
-        self.gateways.see(state.live)
+        self.gateways.see(state.live, state.remaining_s)
         self.mirror.settle(state)
         self._tell()
         for waiting, since in self._awaiting_state.items():
             if since <= state.asked and not waiting.done():
                 waiting.set_result(None)
         if self._lost:
-            self._say(f"Redis at {self._connection.address} answers again.")
+            self._say(f"Redis at {self._connection.address} answers again.", self._on_recovery)
         self._failures, self._pause = 0, FIRST_RETRY_S
 
     def _tell(self) -> None:
@@ -256,14 +259,15 @@ class Following:
                 waiting.set_result(None)
         if self._failures == AN_OUTAGE:
             known = isinstance(failure, SerinusError)
-            self._say(str(failure) if known else f"the board failed: {type(failure).__name__}: {failure}")
+            what = str(failure) if known else f"the board failed: {type(failure).__name__}: {failure}"
+            self._say(what, self._on_trouble)
 
     def complain(self, complaint: str) -> None:
         """Tell of what will not go away by itself, once."""
         if complaint not in self._complaints and len(self._complaints) < COMPLAINTS:
             self._complaints.add(complaint)
-            self._say(complaint)
+            self._say(complaint, self._on_trouble)
 
-    def _say(self, what: str) -> None:
+    def _say(self, what: str, listener: Callable[[str], None]) -> None:
         with suppress(Exception):  # a log that cannot be written must not end the board
-            self._on_trouble(what)
+            listener(what)

@@ -7,7 +7,10 @@ from uuid import uuid4
 from serinus.ports import OnSplit
 
 REMEMBERED_S = 1.5
-"""How long a gateway that Redis knows no more is still waited for: if Redis was emptied, it is back by then."""
+"""How long, at least, a gateway that Redis knows no more is still waited for: if Redis was emptied, it is back by then.
+
+One that has the lease is waited for until that ends: cut off from Redis, it gives canaries their traffic until then.
+"""
 
 
 @dataclass(slots=True)
@@ -32,12 +35,16 @@ class Joined:
 
 
 class Gateways:
-    """Gateways here, by name, and elsewhere, by token."""
+    """Gateways here, by name, and elsewhere, by token.
+
+    Those elsewhere that went without a word are known for as long as they may still go by what they were told last.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._here: dict[str, Joined] = {}
         self._seen: dict[str, tuple[str, float]] = {}
+        self._live: dict[str, str] = {}
 
     def join(self, name: str, on_split: OnSplit) -> Joined | None:
         """Take a gateway in; give the one that had its name here."""
@@ -77,27 +84,41 @@ class Gateways:
 
     # --------------------------------------------------------------------------------- those elsewhere
 
-    def see(self, live: Mapping[str, str]) -> None:
-        """Note which gateways Redis knows now: names by token."""
-        now = self._monotonic()
-        self._seen = {token: seen for token, seen in self._seen.items() if seen[1] > now}
-        self._seen.update({token: (name, now + REMEMBERED_S) for token, name in live.items()})
-
-    def see_left(self, token: str) -> None:
-        """Note that a gateway has left."""
-        self._seen.pop(token, None)
-
-    def remember(self) -> None:
-        """Count time anew for those that were seen last: nothing was heard of any of them meanwhile."""
-        until = self._monotonic() + REMEMBERED_S
-        self._seen = {token: (name, until) for token, (name, _) in self._seen.items()}
-
-    def behind(self, known: Mapping[str, tuple[str, int]], deployment: str, stamp: int) -> list[str]:
-        """Name the live gateways that have not acknowledged a stamp.
+    def see(self, live: Mapping[str, str], leased_s: float) -> None:
+        """Note which gateways Redis knows now.
 
         Args:
-            known: name and stamp by token, as Redis has them. It may have been emptied: what is known here of those
-                that joined here, and of those that were alive a moment ago, counts too.
+            live: names by token.
+            leased_s: how long the lease that Redis has now lasts yet, 0 if there is none; none of them has a later one.
+        """
+        now = self._monotonic()
+        self._wait_for_live(now + leased_s)  # whoever has gone since may have heard of this lease before
+        self._seen = {token: seen for token, seen in self._seen.items() if seen[1] > now}
+        self._seen.update({token: (name, now + max(REMEMBERED_S, leased_s)) for token, name in live.items()})
+        self._live = dict(live)
+
+    def see_left(self, token: str) -> None:
+        """Note that a gateway has left in good order: it gives no answers any more."""
+        self._seen.pop(token, None)
+        self._live.pop(token, None)
+
+    def remember(self) -> None:
+        """Count time anew for those that Redis knew last: nothing was heard of any of them meanwhile."""
+        self._wait_for_live(self._monotonic() + REMEMBERED_S)
+
+    def _wait_for_live(self, until: float) -> None:
+        """Wait for those that Redis knew last until then at least."""
+        for token, name in self._live.items():
+            _, known = self._seen.get(token, (name, until))
+            self._seen[token] = (name, max(known, until))
+
+    def behind(self, known: Mapping[str, tuple[str, int]], deployment: str, stamp: int) -> list[str]:
+        """Name the gateways that have not acknowledged a stamp: live ones, and those gone without a word.
+
+        Args:
+            known: name and stamp by token, as Redis has them. It may have been emptied, or have dropped one that is
+                cut off: what is known here of those that joined here, and of those that were seen and may have the
+                lease yet, counts too.
             deployment, stamp: what is to be acknowledged.
         """
         now = self._monotonic()

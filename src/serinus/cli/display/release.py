@@ -11,7 +11,19 @@ from rich.text import Text
 from serinus.cli.display.badges import health_badge, status_badge
 from serinus.cli.display.screen import Screen
 from serinus.cli.display.split import BASELINE_STYLE, CANARY_STYLE, split_bar
-from serinus.cli.display.words import ago, count, listed, mapped, number, pairs, plain, scalar, seconds, weight
+from serinus.cli.display.words import (
+    ago,
+    commands,
+    count,
+    listed,
+    mapped,
+    number,
+    pairs,
+    plain,
+    scalar,
+    seconds,
+    weight,
+)
 from serinus.core.policy import ThresholdPolicy
 
 ACTIVE = frozenset({"running", "paused"})
@@ -149,7 +161,7 @@ def _facts(deployment: Document, screen: Screen) -> RenderableType:
         ("  settings", _settings(deployment.get("settings"))),
         ("  policy", policy_words(mapped(deployment.get("settings")).get("policy"))),
         ("  previous", ", ".join(plain(ref) for ref in reversed(listed(deployment.get("previous"))))),
-        ("  possible", ", ".join(plain(verb) for verb in listed(deployment.get("possible")))),
+        ("  possible", commands(deployment.get("possible"))),
     ):
         if fact:
             grid.add_row(name, fact)
