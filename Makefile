@@ -32,8 +32,9 @@ demo: $(RUN) ## Watch a good canary being promoted and a bad one rolled back
 demo-production: $(DEV) services ## The same on PostgreSQL, Redis and S3, with two gateways behind a load balancer
 	@$(BIN)/python -m tests.production.demo
 
-# Whole files, so that what a file starts is started once; each process has servers of its own.
-SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Whole files, so that what a file starts is started once; each process has servers of its own. Most of the time they
+# wait for servers, so there may be more of them than cores.
+SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test: $(DEV) services ## Run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)

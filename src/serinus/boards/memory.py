@@ -43,7 +43,7 @@ class MemoryBoard:
     def _change(self, deployment: str, change: Callable[[object], Split | None]) -> Split | None:
         present = self._splits.get(deployment)
         wanted = change(present)
-        if wanted is not None and wanted.encoded() != present:
+        if wanted is not None and wanted != Split.decoded(present):
             self.put(deployment, wanted.encoded())
         return wanted
 
