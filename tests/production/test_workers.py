@@ -166,7 +166,7 @@ def story(crew: Crew) -> Story:
         time.sleep(1.0)
         seen.killed = max(seen.first)
         os.kill(seen.killed, signal.SIGKILL)
-        assert eventually(lambda: len(crew.pids() - {seen.killed}) == WORKERS)
+        assert eventually(lambda: crew.is_whole(without={seen.killed}))
         seen.after_kill = crew.pids()
         assert eventually(lambda: min(crew.served("prod:1")[pid] for pid in seen.after_kill) > 0)
 
@@ -185,11 +185,18 @@ def story(crew: Crew) -> Story:
 
 def replaced(crew: Crew, workers: set[int]) -> set[int]:
     """Tell a server to replace its workers, again where a busy machine is too slow for it; give the new ones."""
+    present = set[int]()
+
+    def are_new() -> bool:
+        nonlocal present
+        present = crew.pids()
+        return len(present) == WORKERS and present.isdisjoint(workers)
+
     for _ in range(3):
         crew.server.process.send_signal(signal.SIGHUP)
-        if eventually(lambda: len(crew.pids()) == WORKERS and not crew.pids() & workers, patience_s=45.0):
+        if eventually(are_new, patience_s=45.0):
             break
-    return crew.pids()
+    return present
 
 
 def command_of(pid: str) -> bytes:
