@@ -34,6 +34,58 @@ class ThresholdPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class SequentialPolicy:
+    """A test with a guarantee, whenever it is looked at: alpha and beta hold for the whole rollout.
+
+    A canary no worse than the baseline plus the tolerance is rolled back with a probability of ``alpha`` at most, one
+    that is worse by the margin or more is promoted with a probability of ``beta`` at most. Errors are differences of
+    rates (0.05 = five points), p95 is in milliseconds; a tolerance that is None is a tenth of its margin. The budget of
+    false alarms is for ``horizon_s`` seconds; nothing is promoted before ``bake_s``.
+    """
+
+    name: str = "sequential"
+    error_margin: float = 0.05
+    error_tolerance: float | None = None
+    p95_margin_ms: float = 100.0
+    p95_tolerance_ms: float | None = None
+    alpha: float = 0.01
+    beta: float = 0.01
+    horizon_s: float = 86_400.0
+    bake_s: float = 60.0
+    interval_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that no test can be made of."""
+        if self.name != "sequential":
+            raise InvalidInput(
+                f"There is no policy {self.name!r}.", field="settings.policy.name", remedy="Use 'sequential'."
+            )
+        _between(self.error_margin, 0.001, 0.9, "settings.policy.error_margin")
+        _between(self.tolerated_errors, 0.0, self.error_margin / 2, "settings.policy.error_tolerance")
+        _between(self.p95_margin_ms, 1.0, 600_000.0, "settings.policy.p95_margin_ms")
+        _between(self.tolerated_p95_ms, 0.0, self.p95_margin_ms / 2, "settings.policy.p95_tolerance_ms")
+        _between(self.alpha, 1e-6, 0.2, "settings.policy.alpha")
+        _between(self.beta, 1e-6, 0.2, "settings.policy.beta")
+        _between(self.horizon_s, 60.0, 31_536_000.0, "settings.policy.horizon_s")
+        _between(self.bake_s, 0.0, 86_400.0, "settings.policy.bake_s")
+        _between(self.interval_s, 0.1, 3_600.0, "settings.policy.interval_s")
+
+    @property
+    def tolerated_errors(self) -> float:
+        """How much higher the canary's error rate may be without being worse."""
+        return self.error_margin / 10 if self.error_tolerance is None else self.error_tolerance
+
+    @property
+    def tolerated_p95_ms(self) -> float:
+        """How much slower the canary's p95 may be without being worse, in milliseconds."""
+        return self.p95_margin_ms / 10 if self.p95_tolerance_ms is None else self.p95_tolerance_ms
+
+
+Policy = ThresholdPolicy | SequentialPolicy
+"""A rule by which a canary is judged."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The switches of a deployment.
 
