@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from serinus.core.assess import Assessment, assess
 from serinus.core.eprocess import Mixture
 from serinus.core.evidence import Counts, bucket_of
-from serinus.core.judge import Health, Recommendation, Verdict, assess
+from serinus.core.judge import Health, Recommendation
 from serinus.core.policy import SequentialPolicy
 from serinus.core.sequential import EFFECTS, FASTER, HARMLESS, SLOWER, SequentialTest
 
@@ -33,7 +34,7 @@ def came_to(*, worse: float = 1.0, slower: float = 1.0, sound: float = 1.0, fast
     )
 
 
-def assessed(test: SequentialTest, canary: Counts | None = None) -> Verdict:
+def assessed(test: SequentialTest, canary: Counts | None = None) -> Assessment:
     return assess(POLICY, test, counts(1000, 4), canary or counts(200, 12))
 
 

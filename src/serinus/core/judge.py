@@ -1,13 +1,11 @@
 """What the evidence says of a canary: a verdict with its reason. No data is never good."""
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
 from serinus.core.evidence import Counts, log_quantile, p95_ms
-from serinus.core.policy import Policy, SequentialPolicy, ThresholdPolicy
-from serinus.core.sequential import SequentialTest
+from serinus.core.policy import ThresholdPolicy
 
 
 class Health(StrEnum):
@@ -52,7 +50,7 @@ class Verdict:
     reason: str
     baseline: ArmReport
     canary: ArmReport
-    policy: Policy
+    policy: ThresholdPolicy
 
 
 def judge(policy: ThresholdPolicy, baseline: Counts, canary: Counts) -> Verdict:
@@ -100,17 +98,17 @@ def _threshold(policy: ThresholdPolicy, b: ArmReport, c: ArmReport) -> tuple[Hea
     more_errors = Fraction(c.errors, c.requests) - Fraction(b.errors, b.requests)
     slower_ms = round(c.p95_ms - b.p95_ms, 6)  # to a nanosecond: what is less comes of interpolating in floats
     delta = Fraction(str(policy.error_delta))
-    errors = f"canary errors {_percent(c.error_rate)} against {_percent(b.error_rate)}"
+    errors = f"canary errors {percent(c.error_rate)} against {percent(b.error_rate)}"
     latency = f"canary p95 {c.p95_ms:.1f} ms against {b.p95_ms:.1f} ms"
 
     if more_errors > delta:
-        reason = f"{errors}: more than {_points(policy.error_delta)} above the baseline"
+        reason = f"{errors}: more than {points(policy.error_delta)} above the baseline"
         return Health.CRITICAL, Recommendation.ROLLBACK, reason
     if slower_ms > policy.p95_delta_ms:
         reason = f"{latency}: more than {policy.p95_delta_ms:g} ms above the baseline"
         return Health.CRITICAL, Recommendation.ROLLBACK, reason
     if more_errors > delta / 2:
-        reason = f"{errors}: more than {_points(policy.error_delta / 2)} above the baseline"
+        reason = f"{errors}: more than {points(policy.error_delta / 2)} above the baseline"
         return Health.DEGRADED, Recommendation.HOLD, reason
     if slower_ms > policy.p95_delta_ms / 2:
         reason = f"{latency}: more than {policy.p95_delta_ms / 2:g} ms above the baseline"
@@ -119,84 +117,16 @@ def _threshold(policy: ThresholdPolicy, b: ArmReport, c: ArmReport) -> tuple[Hea
         reason = f"{errors}, {latency}; {c.requests} of {policy.min_requests} canary requests seen"
         return Health.HEALTHY, Recommendation.CONTINUE, reason
     if more_errors > 0:
-        reason = f"{errors}: within {_points(policy.error_delta / 2)}, but more than the baseline's"
+        reason = f"{errors}: within {points(policy.error_delta / 2)}, but more than the baseline's"
         return Health.HEALTHY, Recommendation.CONTINUE, reason
     return Health.HEALTHY, Recommendation.PROMOTE, f"{errors}, {latency}, over {c.requests} canary requests"
 
 
-DOUBTFUL = math.log(10.0)
-"""From this evidence against a canary on it is given no more traffic."""
-
-
-def assess(policy: SequentialPolicy, test: SequentialTest, baseline: Counts, canary: Counts) -> Verdict:
-    """Say what a sequential test has come to; ``baseline`` and ``canary`` are the counts of the rollout, to be shown.
-
-    Critical: the evidence that the canary is worse than tolerated has reached 1/alpha. Degraded: it has reached 10.
-    Healthy otherwise, to be promoted when the evidence that it is not worse by the margin has reached 1/beta for
-    errors and for latency, and the rollout is as old as ``bake_s``. Inconclusive: no traffic on either side.
-    """
-    b, c = ArmReport.of(baseline), ArmReport.of(canary)
-    health, recommendation, reason = _assessed(policy, test, b, c)
-    return Verdict(health, recommendation, reason, b, c, policy)
-
-
-def _assessed(
-    policy: SequentialPolicy, test: SequentialTest, b: ArmReport, c: ArmReport
-) -> tuple[Health, Recommendation, str]:
-    silent = " and ".join(name for name, arm in (("the canary", c), ("the baseline", b)) if not arm.requests)
-    if silent:
-        return Health.INCONCLUSIVE, Recommendation.HOLD, f"no traffic on {silent} yet: nothing to compare"
-    against = test.against
-    if against >= DOUBTFUL:
-        found = _worse(policy, test, b, c)
-        if against >= math.log(1.0 / policy.alpha):
-            return Health.CRITICAL, Recommendation.ROLLBACK, found
-        return Health.DEGRADED, Recommendation.HOLD, f"{found}; {1.0 / policy.alpha:.0f} to 1 rolls it back"
-    wanted = math.log(1.0 / policy.beta)
-    missing = [
-        f"{name} {_odds(log)} of {1.0 / policy.beta:.0f} to 1"
-        for name, log in (("errors", test.errors_for), ("latency", test.latency_for))
-        if log < wanted
-    ]
-    if missing:
-        reason = f"{_errors(b, c)}: not known yet to be within the margin ({', '.join(missing)})"
-        return Health.HEALTHY, Recommendation.CONTINUE, reason
-    if test.elapsed_s < policy.bake_s:
-        reason = f"within the margin; promoted when it is {policy.bake_s:g} s old, not {test.elapsed_s:.0f} s"
-        return Health.HEALTHY, Recommendation.CONTINUE, reason
-    reason = (
-        f"{_errors(b, c)}: odds {_odds(test.errors_for)} against {_points(policy.error_margin)} more errors and "
-        f"{_odds(test.latency_for)} against p95 {policy.p95_margin_ms:g} ms slower"
-    )
-    return Health.HEALTHY, Recommendation.PROMOTE, reason
-
-
-def _worse(policy: SequentialPolicy, test: SequentialTest, b: ArmReport, c: ArmReport) -> str:
-    if test.errors_against >= test.latency_against:
-        claim = f"within {_points(policy.tolerated_errors)}"
-        return f"{_errors(b, c)}: odds {_odds(test.errors_against)} against '{claim}'"
-    claim = f"within {policy.tolerated_p95_ms:g} ms"
-    latency = f"canary p95 {c.p95_ms or 0.0:.1f} ms against {b.p95_ms or 0.0:.1f} ms"
-    return f"{latency}: odds {_odds(test.latency_against)} against '{claim}'"
-
-
-def _errors(b: ArmReport, c: ArmReport) -> str:
-    return f"canary errors {_percent(c.error_rate)} against {_percent(b.error_rate)}"
-
-
-def _odds(log: float) -> str:
-    """Say an e-value as odds: 412 to 1."""
-    if log > _MANY:
-        return "more than a million to 1"
-    return f"{math.exp(log):.0f} to 1" if log >= 0.0 else "less than 1 to 1"
-
-
-_MANY = math.log(1e6)
-
-
-def _percent(rate: float) -> str:
+def percent(rate: float) -> str:
+    """Say a rate in percent."""
     return f"{rate * 100:.1f} %"
 
 
-def _points(delta: float) -> str:
+def points(delta: float) -> str:
+    """Say a difference of rates in points."""
     return f"{delta * 100:g} points"

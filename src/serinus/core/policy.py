@@ -81,10 +81,6 @@ class SequentialPolicy:
         return self.p95_margin_ms / 10 if self.p95_tolerance_ms is None else self.p95_tolerance_ms
 
 
-Policy = ThresholdPolicy | SequentialPolicy
-"""A rule by which a canary is judged."""
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The switches of a deployment.
