@@ -217,8 +217,10 @@ def test_the_status_can_be_seen_meanwhile_and_says_how_things_are(aftermath: Aft
     assert aftermath.status is not None
     assert aftermath.status.returncode == 0, aftermath.status.stderr
 
-    old, cut = json.loads(aftermath.status.stdout)["warnings"]
+    document = json.loads(aftermath.status.stdout)
+    old, cut = document["warnings"]
 
+    assert document["status"] == "stable"
     assert "last seen" in old
     assert "gets no traffic" in cut
     assert "The record follows" in cut

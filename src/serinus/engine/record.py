@@ -170,6 +170,11 @@ class Record:
         """Give the split that a state asks for, cut where that is known of its rollout."""
         return replace(split_of(state), cut=self._cuts.of(state))
 
+    def in_force(self, state: Deployment) -> Deployment:
+        """Give a state as it is in force: rolled back where that is known, and not on record yet."""
+        cut = self._cuts.of(state)
+        return state if cut is None else on_record(state, cut)[0]
+
     async def _acknowledged(self, split: Split, *, loads: bool = False) -> list[str]:
         timeout_s = self._loading_timeout_s if loads else self._acknowledgement_timeout_s
         return await self._board.unacknowledged(split.deployment, split.stamp, timeout_s)

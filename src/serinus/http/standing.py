@@ -30,9 +30,10 @@ async def deployments(system: System) -> list[Document]:
 
 
 def described(system: System, state: Deployment, silence: Unavailable | None = None) -> Document:
-    """Describe a state with what its owner should know."""
+    """Describe a state as it is in force, with what its owner should know."""
     told = [f"This is how it was last seen: {silence.message}"] if silence else []
-    return documents.of_deployment(state) | {"warnings": [*told, *withheld(system, state)]}
+    in_force = system.engine.record.in_force(state)
+    return documents.of_deployment(in_force) | {"warnings": [*told, *withheld(system, state)]}
 
 
 def withheld(system: System, state: Deployment) -> list[str]:
