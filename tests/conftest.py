@@ -1,5 +1,6 @@
 """Servers of other makers, each started once and only if a test asks for it; see tests/services.py."""
 
+import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -11,6 +12,12 @@ _prefixes = count(1)
 
 LONG = ("production", "e2e", "examples", "docs", "cli")
 """Folders with the files that take longest; they come first, so that processes side by side end together."""
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start heed Ctrl-C, though the tests themselves may run in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

@@ -102,6 +102,8 @@ async def test_a_canary_that_hangs_is_rolled_back_by_itself(
 
     assert {reply.status for reply in replies} == {200}
     assert eventually(lambda: client.deployment(name)["status"] == "stable")
+    # In force at once, on record a moment later.
+    assert eventually(lambda: client.events(name)["events"][-1]["kind"] == "auto_rollback_triggered")
     assert client.deployment(name)["rollout"]["phase"] == "rolled_back"
     events = client.events(name)["events"]
     assert [event["kind"] for event in events][-3:] == ["health_check_failed", "rolled_back", "auto_rollback_triggered"]
@@ -135,7 +137,10 @@ async def test_a_canary_that_fails_is_failed_over_charged_and_rolled_back(
     assert prometheus(http, name, "baseline")["error"] == 0
     client.configure(name, {"auto_rollback": True})
     assert eventually(lambda: client.deployment(name)["status"] == "stable")
-    assert "auto_rollback_triggered" in {event["kind"] for event in client.events(name)["events"]}
+    # In force at once, on record a moment later.
+    assert eventually(
+        lambda: "auto_rollback_triggered" in {event["kind"] for event in client.events(name)["events"]}
+    )
 
 
 @pytest.mark.parametrize("kind", FAILING)

@@ -105,7 +105,7 @@ def test_a_story_that_does_not_come_true_is_a_failure(tmp_path: Path, monkeypatc
 def test_the_demo_cleans_up_when_it_is_ended_early(tmp_path: Path, number: signal.Signals, code: int) -> None:
     with at_terminal("demo", TMPDIR=str(tmp_path)) as terminal:
         terminal.wait_for("to heart@2")
-        assert len(processes_of(tmp_path)) == 1
+        assert processes_of(tmp_path) != []
         terminal.process.send_signal(number)
 
         assert terminal.end() == code
