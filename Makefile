@@ -34,7 +34,7 @@ demo-production: $(DEV) services ## The same on PostgreSQL, Redis and S3, with t
 
 # Whole files, so that what a file starts is started once; each process has servers of its own. Most of the time they
 # wait for servers, so there may be more of them than cores.
-SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(DEV) services ## Run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)

@@ -5,8 +5,9 @@ import statistics
 import time
 from collections.abc import Callable
 
-from serinus.core.ledger import Tally
-from serinus.core.routing import Split, assign, sticky_point
+from serinus.core.evidence import Key
+from serinus.core.ledger import Ledger
+from serinus.core.routing import Role, Split, assign, sticky_point
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
 from serinus.predictions import HashKey
 
@@ -32,11 +33,12 @@ def microseconds(work: Callable[[], object], calls: int = 20_000, repeats: int =
 def parts() -> dict[str, float]:
     """Measure each part."""
     split = Split("heart-prod", 3, "heart-prod:1", 2, 20.0)
-    key, tally = HashKey(b"0123456789abcdef0123456789abcdef"), Tally()
+    key, ledger = HashKey(b"0123456789abcdef0123456789abcdef"), Ledger(2.0)
+    counted = Key("heart-prod:1", "heart@2", 2, Role.CANARY)
     return {
         "draw and assign": microseconds(lambda: assign(split, random.random())),
         "place an entity (sticky)": microseconds(lambda: sticky_point(key.secret, split.rollout, "patient-17")),
         f"check {FEATURES} features, order them": microseconds(lambda: SIGNATURE.row(INPUTS)),
-        "count in the evidence": microseconds(lambda: tally.asked(12.5)),
+        "count in the evidence": microseconds(lambda: ledger.end(ledger.begin(0.0), counted, "", 12.5)),
         "hash the inputs (off the path)": microseconds(lambda: key.of_inputs(INPUTS), calls=2_000),
     }

@@ -1,17 +1,41 @@
 """Servers of other makers, each started once and only if a test asks for it; see tests/services.py."""
 
+import gc
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.services import S3, PostgreSQL, Redis, SeaweedFS, provided
 
 _prefixes = count(1)
 
-LONG = ("production", "e2e", "examples", "docs", "cli")
-"""Folders with the files that take longest; they come first, so that processes side by side end together."""
+LONGEST = (
+    "production/test_workers.py",
+    "production/test_worker_deaths.py",
+    "production/test_redis_outages.py",
+    "examples/test_demo.py",
+    "examples/test_demo_endings.py",
+    "production/test_takeover.py",
+    "production/test_balancing.py",
+    "production/test_postgresql_outages.py",
+    "production/test_crashes.py",
+    "production/test_races.py",
+    "production",
+    "docs",
+    "e2e",
+    "cli",
+    "deploy",
+    "stores",
+    "boards",
+)
+"""Files and folders that take long come first, the longest before all, so that processes side by side end together."""
+
+# A busy machine draws examples slowly; that says nothing of what is tested.
+settings.register_profile("serinus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("serinus")
 
 
 def pytest_configure() -> None:
@@ -20,11 +44,28 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while everything is imported, nor ever after in what was: it lasts as long as the process."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bring the longest files to the front; the order is otherwise as it was."""
     here = Path(__file__).parent
-    items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in LONG)
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(here)
+        named = (str(path), path.parts[0])
+        return next((place for place, name in enumerate(LONGEST) if name in named), len(LONGEST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,19 @@ class Raises:
 
 
 @dataclass(frozen=True)
+class FailsBelow:
+    """Raises where the first feature is less than ``limit``, and is right elsewhere."""
+
+    limit: float
+
+    def predict(self, X: Any) -> Any:
+        first = np.asarray(X)[:, 0]
+        if (first < self.limit).any():
+            raise ArithmeticError("too young for this model")
+        return first / 100.0
+
+
+@dataclass(frozen=True)
 class Leaves:
     """Ends the program, if nobody holds it back."""
 

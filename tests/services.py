@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -38,6 +39,9 @@ __all__ = [
     "Service",
     "provided",
 ]
+
+COPIES_ON_DEMAND = 150_000
+"""The version from which PostgreSQL can be told to make a database by copying files; before, it knew no other way."""
 
 
 class PostgreSQL(Service):
@@ -81,12 +85,21 @@ class PostgreSQL(Service):
     def create_database(self, template: str = "template0") -> str:
         """Make a database like another, the empty one by default, and give its name, new to this server."""
         name = f"serinus_{next(self._names)}"
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        # Its usual way writes the template's pages to the write-ahead log, which takes twice as long.
+        copying = "" if self._version < COPIES_ON_DEMAND else "STRATEGY file_copy"
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {copying}')
         return name
 
     def drop_database(self, name: str) -> None:
         """Remove a database together with the connections to it."""
         self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    @cached_property
+    def _version(self) -> int:
+        import psycopg
+
+        with psycopg.connect(self.url(), connect_timeout=5) as connection:
+            return connection.info.server_version
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         """Run a statement outside a transaction."""

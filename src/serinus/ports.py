@@ -7,6 +7,7 @@ from typing import Protocol
 from serinus.core.answers import Answer, RawOutput
 from serinus.core.deployment import Deployment, Rollout
 from serinus.core.events import Event
+from serinus.core.looks import Tested
 from serinus.core.names import VersionRef
 from serinus.core.records import (
     EvidenceReport,
@@ -119,9 +120,27 @@ class Store(Protocol):
         ...
 
     async def save_snapshot(
-        self, snapshot: HealthSnapshot, *, reports: Sequence[EvidenceReport] = (), term: int | None = None
+        self,
+        snapshot: HealthSnapshot,
+        *,
+        reports: Sequence[EvidenceReport] = (),
+        term: int | None = None,
+        tested: Tested | None = None,
+        missed: Sequence[HealthSnapshot] = (),
     ) -> None:
-        """Keep one health check and, in place of what was kept of each boot, the reports of the rollout it rests on."""
+        """Keep one health check and, in place of what was kept of each boot, the reports of the rollout it rests on.
+
+        ``tested``, how far a sequential test has come with it, takes the place of what was kept of that; ``missed`` are
+        checks of before that could not be kept, oldest first.
+        """
+        ...
+
+    async def tested(self, rollout: str) -> Tested | None:
+        """Find how far the sequential test of a rollout has come."""
+        ...
+
+    async def looks(self, rollout: str, *, after: int = 0, limit: int = 1000) -> list[tuple[int, HealthSnapshot]]:
+        """List the checks of a rollout that a sequential test took in, oldest first, with growing numbers."""
         ...
 
     async def kept_reports(self, rollout: str) -> list[EvidenceReport]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import serinus
 
 SOURCE = str(Path(serinus.__file__).parents[1])
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 COMMAND = [sys.executable, "-c", "import sys; from serinus.cli import main; sys.exit(main())"]
 
 
@@ -96,6 +96,10 @@ def at_terminal(*arguments: str, **more: str) -> Iterator[Terminal]:
     try:
         yield Terminal(process, ours)
     finally:
-        process.kill()
-        process.wait(10)
+        process.terminate()  # so that it takes what it started with it, also where a test has failed
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
         os.close(ours)

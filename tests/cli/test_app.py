@@ -1,6 +1,6 @@
+import os
 import subprocess
 import sys
-import time
 
 import pytest
 from starlette.responses import HTMLResponse, Response
@@ -227,9 +227,11 @@ def test_a_reader_that_goes_away_is_no_trouble(server: FakeServer) -> None:
 
 def test_the_time_that_help_takes_is_within_bounds() -> None:
     def once() -> float:
-        started = time.monotonic()
+        """Give the processor time it took, in which a busy machine has no part."""
+        before = os.times()
         run("--help")
-        return time.monotonic() - started
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
 
     # The target is 0.4 s; a busy machine is given room.
-    assert min(once() for _ in range(3)) < 1.5
+    assert min(once() for _ in range(3)) < 1.0

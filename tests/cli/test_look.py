@@ -8,6 +8,8 @@ from tests.cli.conftest import Canary
 from tests.cli.terminal import at_terminal
 from tests.client.fake_server import FakeServer
 
+from serinus.core.policy import ThresholdPolicy, policy_values
+
 
 def verdict(health: str, **facts: Any) -> dict[str, Any]:
     return {
@@ -18,6 +20,7 @@ def verdict(health: str, **facts: Any) -> dict[str, Any]:
         "checked_at": (datetime.now(UTC) - timedelta(seconds=12)).isoformat(),
         "baseline": {"requests": 157, "errors": 0, "error_rate": 0.0, "p95_ms": 8.8},
         "canary": {"requests": 43, "errors": 8, "error_rate": 0.189, "p95_ms": 8.3},
+        "policy": policy_values(ThresholdPolicy()),
     } | facts
 
 

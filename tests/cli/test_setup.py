@@ -15,7 +15,8 @@ def test_deploy_serves_a_version_under_a_name(canary: Canary, server: FakeServer
 def test_deploy_takes_all_switches(canary: Canary, server: FakeServer) -> None:
     ran = canary(
         *("deploy", "heart-test", "heart@2", "--sticky", "--allow-forced", "--no-failover", "--no-auto-rollback"),
-        *("--no-auto-promote", "--dry-run", "--promote-from-weight", "50%", "--error-delta", "2%"),
+        *("--no-auto-promote", "--dry-run", "--promote-from-weight", "50%"),
+        *("--policy", "threshold", "--error-delta", "2%"),
         *("--p95-delta-ms", "30", "--min-requests", "500", "--window", "10m", "--interval", "5s", "-o", "json"),
     )
 
@@ -51,12 +52,12 @@ def test_a_version_without_a_number_exits_with_2(canary: Canary, server: FakeSer
 
 
 def test_configure_changes_what_is_given_and_nothing_else(canary: Canary, server: FakeServer) -> None:
-    ran = canary("configure", "heart-prod", "--no-auto-promote", "--error-delta", "0.01", "-o", "json")
+    ran = canary("configure", "heart-prod", "--no-auto-promote", "--error-margin", "0.01", "-o", "json")
 
     assert ran.code == 0
     settings = ran.document["settings"]
     assert (settings["auto_promote"], settings["auto_rollback"]) == (False, True)
-    assert (settings["policy"]["error_delta"], settings["policy"]["p95_delta_ms"]) == (0.01, 100.0)
+    assert (settings["policy"]["error_margin"], settings["policy"]["p95_margin_ms"]) == (0.01, 100.0)
 
 
 def test_configure_without_a_setting_exits_with_2(canary: Canary, server: FakeServer) -> None:

@@ -21,7 +21,10 @@ from serinus.core.deployment import Deployment, Rollout
 from serinus.core.errors import Conflict, InvalidInput, NotFound, SerinusError, StaleGeneration
 from serinus.core.events import Event
 from serinus.core.names import VersionRef
-from serinus.core.policy import Settings, ThresholdPolicy
+from serinus.core.plan import Plan
+from serinus.core.policy import Settings, policy_over, policy_values
+from serinus.core.presets import PRESETS
+from serinus.plans import plan_of, to_document
 
 Document = dict[str, Any]
 
@@ -49,6 +52,9 @@ class FakeServer:
     events: list[Document] = field(default_factory=list)
     health: dict[str, Document] = field(default_factory=dict)
     metrics: dict[str, Document] = field(default_factory=dict)
+    forecast: Document = field(default_factory=dict)
+    explanations: dict[str, Document] = field(default_factory=dict)
+    looks: dict[str, list[Document]] = field(default_factory=dict)
     prediction: Document = field(default_factory=dict)
     unacknowledged: list[str] = field(default_factory=list)
     answer_instead: Callable[[], Response] | None = None
@@ -135,11 +141,28 @@ def deployment_document(state: Deployment, unacknowledged: list[str]) -> Documen
 
 
 def rollout_document(rollout: Rollout) -> Document:
-    return asdict(rollout) | {
+    own = {name: getattr(rollout, name) for name in ("id", "weight", "phase", "split_version", "reason")}
+    return own | {
         "canary": str(rollout.canary),
         "baseline": str(rollout.baseline),
         "started_at": rollout.started_at.isoformat(),
         "ended_at": rollout.ended_at.isoformat() if rollout.ended_at else None,
+        "plan": plan_document(rollout),
+        "bake_until": rollout.bake_until.isoformat() if rollout.bake_until else None,
+    }
+
+
+def plan_document(rollout: Rollout) -> Document | None:
+    plan, progress = rollout.plan, rollout.progress
+    if plan is None or progress is None:
+        return None
+    return {
+        "name": plan.name,
+        "steps": [str(step) for step in plan.steps],
+        "step": progress.step,
+        "step_at": progress.entered_at.isoformat(),
+        "waiting_for_approval": rollout.waits_for_approval,
+        "document": to_document(plan),
     }
 
 
@@ -237,8 +260,20 @@ class _Api:
 
     async def canary(self, request: Request) -> Response:
         state, body = self._state(request), await request.json()
-        canary = VersionRef(body.get("model") or state.baseline.model, body["version"])
-        return self._command(request, body, commands.StartCanary(canary=canary, weight=body["weight"]), 201)
+        if ("weight" in body) == ("plan" in body):
+            raise InvalidInput("Give a weight or a plan.", field="weight")
+        if body.get("replace") and state.active:
+            self.server.apply(state.name, commands.Rollback())
+        return self._command(
+            request,
+            body,
+            commands.StartCanary(
+                canary=VersionRef(body.get("model") or state.baseline.model, body["version"]),
+                weight=body.get("weight", 0.0),
+                plan=_plan(body["plan"]) if "plan" in body else None,
+            ),
+            201,
+        )
 
     async def traffic(self, request: Request) -> Response:
         body = await request.json()
@@ -248,6 +283,7 @@ class _Api:
         kinds = {
             "pause": commands.Pause,
             "resume": commands.Resume,
+            "approve": commands.Approve,
             "promote": commands.Promote,
             "rollback": commands.Rollback,
             "undo": commands.Undo,
@@ -282,9 +318,31 @@ class _Api:
             "checked_at": None,
             "baseline": None,
             "canary": None,
-            "policy": asdict(state.settings.policy),
+            "policy": policy_values(state.settings.policy),
         }
         return JSONResponse(nothing | self.server.health.get(state.name, {}))
+
+    async def explain(self, request: Request) -> Response:
+        state = self._state(request)
+        rollout = rollout_document(state.rollout) if state.rollout else None
+        nothing: Document = {
+            "deployment": state.name,
+            "rollout": rollout,
+            "policy": policy_values(state.settings.policy),
+        }
+        return JSONResponse({**nothing, "decisions": []} | self.server.explanations.get(state.name, {}))
+
+    async def looks(self, request: Request) -> Response:
+        state, query = self._state(request), request.query_params
+        rollout, limit = f"{state.name}:{request.path_params['number']}", int(query["limit"])
+        rest = [look for look in self.server.looks.get(rollout, []) if look["id"] > int(query["after"])]
+        started_at = state.rollout.started_at.isoformat() if state.rollout else None
+        more = rest[limit - 1]["id"] if len(rest) > limit else None
+        return JSONResponse({"rollout": rollout, "started_at": started_at, "looks": rest[:limit], "next": more})
+
+    async def deployment_forecast(self, request: Request) -> Response:
+        self._state(request)
+        return JSONResponse(self.server.forecast)
 
     async def deployment_metrics(self, request: Request) -> Response:
         state = self._state(request)
@@ -326,8 +384,11 @@ class _Api:
 
 
 def _settings(old: Settings, partial: Document) -> Settings:
-    policy = ThresholdPolicy(**(asdict(old.policy) | partial.get("policy", {})))
-    return Settings(**(asdict(old) | partial | {"policy": policy}))
+    return replace(old, **(partial | {"policy": policy_over(old.policy, partial.get("policy", {}))}))
+
+
+def _plan(given: object) -> Plan:
+    return PRESETS[given] if isinstance(given, str) else plan_of(given)
 
 
 def _application(server: FakeServer) -> Starlette:
@@ -375,9 +436,12 @@ def _application(server: FakeServer) -> Starlette:
             route("POST", one + "/canary", api.canary),
             route("PATCH", one + "/traffic", api.traffic),
             route("GET", one + "/rollouts", api.rollouts),
+            route("GET", one + "/rollouts/{number:int}/looks", api.looks),
+            route("GET", one + "/explain", api.explain),
             route("GET", one + "/events", api.events),
             route("GET", one + "/health", api.deployment_health),
             route("GET", one + "/metrics", api.deployment_metrics),
+            route("GET", one + "/forecast", api.deployment_forecast),
             route("POST", one + "/{verb}", api.verb),
             route("POST", "/predict/{name}", api.predict),
         ],

@@ -33,6 +33,10 @@ PACKAGE = Package(
         (calls.events("prod"), "GET", "/deployments/prod/events"),
         (calls.health("prod"), "GET", "/deployments/prod/health"),
         (calls.metrics("prod"), "GET", "/deployments/prod/metrics"),
+        (calls.command("prod", "approve"), "POST", "/deployments/prod/approve"),
+        (calls.explain("prod"), "GET", "/deployments/prod/explain"),
+        (calls.looks("prod", 3), "GET", "/deployments/prod/rollouts/3/looks"),
+        (calls.forecast("prod"), "GET", "/deployments/prod/forecast"),
         (calls.predict("prod", {}), "POST", "/predict/prod"),
     ],
     ids=lambda value: value.path if isinstance(value, Call) else None,
@@ -45,6 +49,34 @@ def test_what_is_not_given_is_not_sent() -> None:
     assert calls.start("prod", 2, 20.0).json == {"version": 2, "weight": 20.0}
     assert calls.command("prod", "promote").json == {}
     assert calls.predict("prod", {"age": 63}).json == {"features": {"age": 63}}
+
+
+@pytest.mark.parametrize("plan", ["standard", {"apiVersion": "serinus/v1"}])
+def test_a_canary_is_started_by_a_plan_instead_of_a_weight(plan: str | dict[str, object]) -> None:
+    assert calls.start("prod", 2, plan=plan).json == {"version": 2, "plan": plan}
+    assert calls.start("prod", 2, plan=plan, replace=True).json == {"version": 2, "plan": plan, "replace": True}
+
+
+def test_looks_are_asked_for_after_the_last_one_seen() -> None:
+    assert calls.looks("prod", 3, after=7, limit=50).params == (("after", "7"), ("limit", "50"))
+
+
+def test_an_explanation_is_of_one_rollout_or_of_the_last() -> None:
+    assert calls.explain("prod", "prod:3").params == (("rollout", "prod:3"),)
+    assert calls.explain("prod").params == ()
+
+
+def test_a_forecast_is_of_a_plan_by_its_name_or_by_its_steps() -> None:
+    assert calls.forecast("prod", [1, 5], 50.0, plan="standard").params == (
+        ("weights", "1"),
+        ("weights", "5"),
+        ("rate", "50"),
+        ("plan", "standard"),
+    )
+    assert calls.forecast("prod", steps=[(0.25, 120.0), (100, 2_591_999.5)]).params == (
+        ("step", "0.25:120"),
+        ("step", "100:2591999.5"),
+    )
 
 
 def test_the_generation_that_a_command_holds_for_is_sent() -> None:

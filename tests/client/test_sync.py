@@ -45,6 +45,35 @@ def test_a_whole_release_can_be_steered(client: Client) -> None:
     assert client.rollouts("prod")["rollouts"][0]["phase"] == "promoted"
 
 
+def test_a_plan_is_followed_with_a_persons_word(client: Client) -> None:
+    client.deploy("prod", HEART_1)
+    client.start("prod", 2, 5.0)
+    document = {
+        "apiVersion": "serinus/v1",
+        "kind": "RolloutPlan",
+        "metadata": {"name": "mine"},
+        "spec": {"steps": [{"setWeight": 1}, {"setWeight": 5}]},
+    }
+
+    started = client.start("prod", 2, plan=document, replace=True)
+
+    assert started["rollout"]["weight"] == 1.0
+    assert started["rollout"]["plan"]["name"] == "mine"
+    with pytest.raises(ConflictError):
+        client.approve("prod")
+    assert client.explain("prod")["rollout"]["id"] == "prod:2"
+
+
+def test_looks_come_page_by_page_to_the_last(client: Client, server: FakeServer) -> None:
+    client.deploy("prod", HEART_1)
+    server.looks["prod:1"] = [{"id": number} for number in range(1, 6)]
+
+    pages = [[look["id"] for look in page["looks"]] for page in client.looks("prod", 1, limit=2)]
+
+    assert pages == [[1, 2], [3, 4], [5]]
+    assert [dict(seen.query)["after"] for seen in server.seen[-3:]] == ["0", "2", "4"]
+
+
 def test_the_actor_stands_in_the_history(client: Client) -> None:
     client.deploy("prod", HEART_1)
 

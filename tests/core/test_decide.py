@@ -7,7 +7,7 @@ import pytest
 from tests.core.samples import CANARY, NOW, lived
 
 from serinus.core.commands import Command, Pause, Promote, Rollback, SetWeight, StartCanary
-from serinus.core.decide import ACTOR, Decision, decide
+from serinus.core.decide import ACTOR, Decision, decide, standing_of
 from serinus.core.deployment import Deployment
 from serinus.core.judge import ArmReport, Health, Recommendation, Verdict
 from serinus.core.lifecycle import apply
@@ -33,11 +33,16 @@ def verdict(recommendation: Recommendation) -> Verdict:
     return Verdict(Health.HEALTHY, recommendation, "so it is", ARM, ARM, ThresholdPolicy())
 
 
+def judged(state: Deployment, given: Verdict) -> Decision:
+    """Decide by a policy without odds, as long as no plan is followed."""
+    return decide(state, given, standing_of(given, 1000), NOW)
+
+
 def decided(
     recommendation: Recommendation, *commands: Command, weight: float = 10, settings: Settings | None = None
 ) -> Decision:
     state = lived(StartCanary(canary=CANARY, weight=weight), *commands, settings=settings)
-    return decide(state, verdict(recommendation))
+    return judged(state, verdict(recommendation))
 
 
 def running(switches: Switches, from_weight: float = 0.0) -> Deployment:
@@ -55,7 +60,7 @@ def test_a_rollback_is_ordered_unless_switched_off(
     switches: Switches,
 ) -> None:
     state = running(switches)
-    command = decide(state, verdict(Recommendation.ROLLBACK)).command
+    command = judged(state, verdict(Recommendation.ROLLBACK)).command
     assert isinstance(command, Rollback) == (switches.auto_rollback and not switches.dry_run)
 
 
@@ -66,7 +71,7 @@ def test_a_promotion_is_ordered_unless_switched_off_paused_or_too_early(
     from_weight: float,
 ) -> None:
     state = running(switches, from_weight)
-    command = decide(state, verdict(Recommendation.PROMOTE)).command
+    command = judged(state, verdict(Recommendation.PROMOTE)).command
     held = switches.dry_run or switches.paused or from_weight > 10
     assert isinstance(command, Promote) == (switches.auto_promote and not held)
 
@@ -78,7 +83,7 @@ def test_to_hold_or_to_go_on_orders_nothing_and_withholds_nothing(
     recommendation: Recommendation,
 ) -> None:
     state = running(switches)
-    assert decide(state, verdict(recommendation)) == Decision()
+    assert judged(state, verdict(recommendation)) == Decision()
 
 
 @pytest.mark.parametrize("switches", SWITCHES)
@@ -88,7 +93,7 @@ def test_a_recommendation_is_either_followed_or_withheld_with_a_reason(
     recommendation: Recommendation,
 ) -> None:
     state = running(switches)
-    decision = decide(state, verdict(recommendation))
+    decision = judged(state, verdict(recommendation))
     assert (decision.command is None) == (decision.withheld != "")
 
 
@@ -97,7 +102,7 @@ def test_a_recommendation_is_either_followed_or_withheld_with_a_reason(
 def test_without_an_active_rollout_nothing_is_decided(
     recommendation: Recommendation, commands: tuple[Command, ...]
 ) -> None:
-    assert decide(lived(*commands), verdict(recommendation)) == Decision()
+    assert judged(lived(*commands), verdict(recommendation)) == Decision()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +122,7 @@ def test_without_an_active_rollout_nothing_is_decided(
 def test_what_is_withheld_says_which_switch_did_it(
     settings: Settings, recommendation: Recommendation, withheld: str
 ) -> None:
-    assert decided(recommendation, settings=settings) == Decision(withheld=withheld)
+    assert decided(recommendation, settings=settings) == Decision(withheld=withheld, recommends=recommendation)
 
 
 def test_a_promotion_withheld_by_a_pause_says_so() -> None:
@@ -143,5 +148,5 @@ def test_what_is_decided_is_what_the_lifecycle_allows(
     recommendation: Recommendation,
 ) -> None:
     state = running(switches)
-    command = decide(state, verdict(recommendation)).command
+    command = judged(state, verdict(recommendation)).command
     assert command is None or apply(state, command, NOW)[0].active is None

@@ -28,7 +28,7 @@ from serinus.core.errors import AlreadyExists, InvalidInput, NotAllowed, NotFoun
 from serinus.core.events import TRANSITIONS, Event, EventKind
 from serinus.core.lifecycle import HISTORY, apply, checked_weight, possible, verb_of
 from serinus.core.names import VersionRef
-from serinus.core.policy import Settings, ThresholdPolicy
+from serinus.core.policy import SequentialPolicy, Settings
 
 START = StartCanary(canary=CANARY, weight=10)
 VERBS = ("configure", "start", "set weight", "pause", "resume", "promote", "rollback", "undo")
@@ -247,12 +247,12 @@ def test_undo_remembers_a_bounded_number_of_promotions() -> None:
 
 
 def test_new_settings_are_on_record_with_what_changed() -> None:
-    settings = Settings(dry_run=True, policy=ThresholdPolicy(min_requests=500))
+    settings = Settings(dry_run=True, policy=SequentialPolicy(error_margin=0.02))
     event = single_event(apply(lived(), Configure(settings=settings), NOW))
     assert event.data == {
         "changes": {
             "dry_run": {"from": False, "to": True},
-            "policy.min_requests": {"from": 100, "to": 500},
+            "policy.error_margin": {"from": 0.05, "to": 0.02},
         }
     }
 

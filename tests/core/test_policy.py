@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serinus.core.errors import InvalidInput
-from serinus.core.policy import Settings, ThresholdPolicy
+from serinus.core.policy import (
+    POLICIES,
+    ROLES,
+    Policy,
+    SequentialPolicy,
+    Settings,
+    ThresholdPolicy,
+    policy_over,
+    policy_values,
+)
 
 OUT_OF_RANGE = [
     ("error_delta", -0.01, "Give a number from 0 to 1."),
@@ -110,7 +119,149 @@ def test_changes_can_be_written_down(new: Settings, old: Settings) -> None:
 
 def test_a_change_of_the_policy_is_told_by_its_member() -> None:
     new = Settings(auto_promote=False, policy=ThresholdPolicy(window_s=600))
-    assert new.changes_from(Settings()) == {
+    assert new.changes_from(Settings(policy=ThresholdPolicy())) == {
         "auto_promote": {"from": True, "to": False},
         "policy.window_s": {"from": 300.0, "to": 600},
     }
+
+
+# ------------------------------------------------------------------------------- the sequential policy
+
+SEQUENTIAL_OUT_OF_RANGE = [
+    ("error_margin", 0.0009, "Give a number from 0.001 to 0.9."),
+    ("error_margin", 0.91, "Give a number from 0.001 to 0.9."),
+    ("error_tolerance", -0.001, "Give a number from 0 to 0.025."),
+    ("error_tolerance", 0.026, "Give a number from 0 to 0.025."),
+    ("p95_margin_ms", 0.9, "Give a number from 1 to 600000."),
+    ("p95_tolerance_ms", 50.1, "Give a number from 0 to 50."),
+    ("alpha", 0.0, "Give a number from 1e-06 to 0.2."),
+    ("beta", 0.21, "Give a number from 1e-06 to 0.2."),
+    ("horizon_s", 59, "Give a number from 60 to 3.1536e+07."),
+    ("bake_s", -1, "Give a number from 0 to 86400."),
+    ("interval_s", 0.05, "Give a number from 0.1 to 3600."),
+]
+NUMBERS = [name for name in policy_values(SequentialPolicy()) if name not in ("name", "error_role", "p95_role")]
+
+
+def test_a_deployment_is_judged_by_the_sequential_policy_unless_it_chooses_another() -> None:
+    assert Settings().policy == SequentialPolicy()
+    assert next(iter(POLICIES)) == "sequential"
+
+
+def test_a_tolerance_that_is_not_chosen_is_a_tenth_of_its_margin() -> None:
+    policy = SequentialPolicy(error_margin=0.2, p95_margin_ms=50.0)
+    chosen = replace(policy, error_tolerance=0.0, p95_tolerance_ms=25.0)
+
+    assert (policy.tolerated_errors, policy.tolerated_p95_ms) == (0.02, 5.0)
+    assert (chosen.tolerated_errors, chosen.tolerated_p95_ms) == (0.0, 25.0)
+
+
+@pytest.mark.parametrize(("name", "value", "remedy"), SEQUENTIAL_OUT_OF_RANGE)
+def test_a_value_of_the_sequential_policy_out_of_range_is_refused_by_name(name: str, value: float, remedy: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        policy_over(SequentialPolicy(), {name: value})
+    assert (refused.value.field, refused.value.remedy) == (f"settings.policy.{name}", remedy)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, 10**400, "5", True, [1]], ids=["nan", "inf", "huge", "text", "truth", "list"]
+)
+def test_what_is_no_number_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        policy_over(SequentialPolicy(), {name: value})
+    assert refused.value.field == f"settings.policy.{name}"
+
+
+@pytest.mark.parametrize("name", ["error_role", "p95_role"])
+@pytest.mark.parametrize("value", ["guard", "", None, ["signal"], 1])
+def test_a_role_that_is_none_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        policy_over(SequentialPolicy(), {name: value})
+    assert (refused.value.field, refused.value.remedy) == (
+        f"settings.policy.{name}",
+        "Choose one of guardrail, signal, dry-run.",
+    )
+
+
+def test_a_smaller_margin_does_not_fit_a_tolerance_that_was_chosen_for_a_greater_one() -> None:
+    with pytest.raises(InvalidInput, match="error_tolerance"):
+        policy_over(SequentialPolicy(error_tolerance=0.02), {"error_margin": 0.03})
+
+
+# ------------------------------------------------------------------------------ one policy over another
+
+
+def test_values_that_are_given_go_over_those_that_are() -> None:
+    present = SequentialPolicy(alpha=0.05, bake_s=600.0)
+
+    assert policy_over(present, {"bake_s": 30}) == replace(present, bake_s=30)
+    assert policy_over(present, {"name": "sequential", "bake_s": 30}) == replace(present, bake_s=30)
+    assert policy_over(present, {}) == present
+
+
+@pytest.mark.parametrize(
+    ("present", "name", "other"),
+    [
+        (SequentialPolicy(interval_s=9.0), "threshold", ThresholdPolicy()),
+        (ThresholdPolicy(interval_s=9.0), "sequential", SequentialPolicy()),
+    ],
+)
+def test_another_policy_begins_at_its_own_values(present: Policy, name: str, other: Policy) -> None:
+    assert policy_over(present, {"name": name}) == other
+
+
+@pytest.mark.parametrize("name", ["bayes", "", None, 7, ["sequential"], {}])
+def test_a_policy_that_there_is_not_is_refused_by_name(name: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        policy_over(SequentialPolicy(), {"name": name})
+    assert (refused.value.field, refused.value.remedy) == (
+        "settings.policy.name",
+        "Use 'sequential' or 'threshold'.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("present", "key", "remedy"),
+    [
+        (SequentialPolicy(), "window_s", "Choose the policy 'threshold' as well (name), or leave it out."),
+        (ThresholdPolicy(), "alpha", "Choose the policy 'sequential' as well (name), or leave it out."),
+    ],
+)
+def test_a_value_of_the_other_policy_is_refused_and_the_other_named(present: Policy, key: str, remedy: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        policy_over(present, {key: 1.0})
+    assert (refused.value.field, refused.value.remedy) == (f"settings.policy.{key}", remedy)
+
+
+def test_a_value_that_no_policy_has_is_refused_and_those_there_are_named() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        policy_over(SequentialPolicy(), {"gamma": 1.0})
+    assert refused.value.field == "settings.policy.gamma"
+    assert "error_margin" in refused.value.remedy
+
+
+CHOSEN: st.SearchStrategy[Policy] = st.one_of(
+    st.builds(ThresholdPolicy, error_delta=st.floats(0, 1), window_s=st.floats(1, 86_400)),
+    st.builds(
+        SequentialPolicy,
+        error_margin=st.floats(0.001, 0.9),
+        alpha=st.floats(1e-6, 0.2),
+        p95_tolerance_ms=st.one_of(st.none(), st.floats(0, 50)),
+        error_role=st.sampled_from(ROLES),
+    ),
+)
+
+
+@given(CHOSEN, CHOSEN)
+def test_a_policy_over_any_other_is_itself(policy: Policy, other: Policy) -> None:
+    assert policy_over(other, policy_values(policy)) == policy
+    assert json.loads(json.dumps(policy_values(policy))) == policy_values(policy)
+
+
+def test_a_change_to_another_policy_is_told_by_the_members_of_both() -> None:
+    changes = Settings().changes_from(Settings(policy=ThresholdPolicy()))
+
+    assert changes["policy.name"] == {"from": "threshold", "to": "sequential"}
+    assert changes["policy.window_s"] == {"from": 300.0, "to": None}
+    assert changes["policy.alpha"] == {"from": None, "to": 0.01}

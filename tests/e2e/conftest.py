@@ -21,9 +21,12 @@ QUICK = {
 """Settings under which nothing has to be waited for."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with risk@1 and risk@2, which are right."""
+    """A server with risk@1 and risk@2, which are right.
+
+    It ends with the file that it serves: with all that was started on it, it goes on checking, and takes its time.
+    """
     with serving(tmp_path_factory.mktemp("e2e") / "home", **QUICK) as server:
         with server.client() as client:
             for _ in range(2):
@@ -31,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[Client]:
     with server.client() as client:
         yield client

@@ -63,10 +63,10 @@ async def test_a_canary_that_hangs_costs_its_callers_a_second_and_the_baseline_n
     server: Server, client: Client, http: httpx2.Client, name: str, version_of: dict[str, int]
 ) -> None:
     client.deploy(name, STABLE, {"auto_rollback": False, "auto_promote": False})
-    alone = await ask_steadily(server.port, name, 400, REQUEST, each_s=0.005)
+    alone = await ask_steadily(server.port, name, 400, REQUEST, each_s=0.01)
     client.start(name, version_of["hangs"], 50)
 
-    beside = await ask_steadily(server.port, name, 400, REQUEST, each_s=0.005)
+    beside = await ask_steadily(server.port, name, 400, REQUEST, each_s=0.01)
 
     saved, untouched = waited(beside, failover=True), waited(beside, failover=False)
     say(f"baseline without a canary: {milliseconds(waited(alone, failover=False))}")
@@ -138,9 +138,7 @@ async def test_a_canary_that_fails_is_failed_over_charged_and_rolled_back(
     client.configure(name, {"auto_rollback": True})
     assert eventually(lambda: client.deployment(name)["status"] == "stable")
     # In force at once, on record a moment later.
-    assert eventually(
-        lambda: "auto_rollback_triggered" in {event["kind"] for event in client.events(name)["events"]}
-    )
+    assert eventually(lambda: "auto_rollback_triggered" in {event["kind"] for event in client.events(name)["events"]})
 
 
 @pytest.mark.parametrize("kind", FAILING)

@@ -12,9 +12,12 @@ ARTIFACT_LIMIT = 200_000
 _numbers = count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with risk@1 and risk@2, which are right, risk@3, which raises, and models that do not go with them."""
+    """A server with risk@1 and risk@2, which are right, risk@3, which raises, and models that do not go with them.
+
+    It ends with the file that it serves: with all that was started on it, it goes on checking, and takes its time.
+    """
     settings = {
         "SERINUS_ALLOW_PICKLE": "true",
         "SERINUS_CHECK_INTERVAL": "0.05",
@@ -32,13 +35,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def http(server: Server) -> Iterator[httpx2.Client]:
     with server.http() as http:
         yield http
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[Client]:
     with server.client() as client:
         yield client

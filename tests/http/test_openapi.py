@@ -22,7 +22,7 @@ from serinus.client import Client
 METHODS = ("get", "put", "post", "patch", "delete")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def document(http: httpx2.Client) -> dict[str, Any]:
     document: dict[str, Any] = http.get("/openapi.json").json()
     return document

@@ -44,6 +44,7 @@ from serinus.core.names import VersionRef
 from serinus.core.policy import Settings, ThresholdPolicy
 from serinus.core.records import EvidenceReport
 from serinus.core.routing import Role, split_of
+from serinus.formats import Formats
 from serinus.home import Home
 from serinus.http.app import control_plane
 from serinus.settings import ServerSettings, read_settings
@@ -239,6 +240,8 @@ class Program:
 
     async def warm_up(self) -> None:
         """Do once what each process would do first, and leave nothing open."""
+        package = models.pickled(models.Risk())
+        Formats(allow_pickle=True).load(package.data, package.format, package.signature)
         async with self.speaking() as (_, client):
             assert await send(client, Call("GET", "/deployments/nowhere")) == HTTPStatus.NOT_FOUND
             assert await send(client, Call("GET", "/nowhere")) == HTTPStatus.NOT_FOUND

@@ -25,7 +25,7 @@ from serinus.client import Client
 DRAIN_S = 2.0
 """Longer than the load balancer takes to see that a gateway is not ready."""
 CONNECTIONS = 6
-PAUSE_S = 0.01
+PAUSE_S = 0.02
 
 
 @dataclass
@@ -75,7 +75,8 @@ class Load:
     port: int
     deployment: str
     replies: list[Reply] = field(default_factory=list)
-    lost: list[Lost] = field(default_factory=list)
+    lost: list[Exception] = field(default_factory=list)
+    """Why connections gave nothing, or what is no answer, as a page of the load balancer's own."""
     replied: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: bool = False
 
@@ -88,7 +89,7 @@ class Load:
             try:
                 self.replies.append(await connection.predict(self.deployment, {"features": KNOWN}))
                 self.replied.set()
-            except Lost as lost:
+            except (Lost, ValueError) as lost:
                 self.lost.append(lost)
                 await connection.close()
             await asyncio.sleep(PAUSE_S)

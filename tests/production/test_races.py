@@ -34,6 +34,8 @@ ENTITIES = 40
 APART_S = 0.002
 """How much more one of the two is behind the other, or ahead of it, from round to round."""
 LATER_S = 0.05
+BREATH_S = 0.003
+"""How long a caller waits before it asks again, so that two cores are not all its own."""
 Name = str
 
 
@@ -105,6 +107,7 @@ async def traffic(production: Production, name: Name) -> AsyncIterator[Traffic]:
             entity = f"entity-{number % ENTITIES}"
             reply = await connection.predict(name, {"features": KNOWN, "entity_id": entity})
             traffic.replies.append((entity, reply))
+            await asyncio.sleep(BREATH_S)
         await connection.close()
 
     async with asyncio.TaskGroup() as group:

@@ -13,7 +13,8 @@ _PATIENCE = (
     "serinus.engine.rollbacks.RECORD_TIMEOUT_S",
     "serinus.engine.rollbacks.LOOK_TIMEOUT_S",
     "serinus.gathering.PATIENCE_S",
-    "serinus.checker.PATIENCE_S",
+    "serinus.checker.checker.PATIENCE_S",
+    "serinus.checker.judging.PATIENCE_S",
 )
 
 

@@ -29,8 +29,9 @@ class Pair:
     def __init__(self, *, canary_order: tuple[int, ...] | None = None) -> None:
         self.baseline = Puppet(model_version(BASELINE, SIGNATURE))
         self.canary = Puppet(model_version(CANARY, TURNED if canary_order else SIGNATURE))
-        self.first = Arm(Role.CANARY, "risk@2", self.canary, Key("d:1", "risk@2", 1, Role.CANARY), canary_order)
-        self.spare = Arm(Role.BASELINE, "risk@1", self.baseline, Key("d:1", "risk@1", 1, Role.BASELINE))
+        first, spare = Key("d:1", "risk@2", 1, Role.CANARY), Key("d:1", "risk@1", 1, Role.BASELINE)
+        self.first = Arm(Role.CANARY, "risk@2", self.canary, first, first, canary_order)
+        self.spare = Arm(Role.BASELINE, "risk@1", self.baseline, spare, spare)
 
     async def ask(self, *, failover: bool = True) -> Outcome:
         loop = asyncio.get_running_loop()

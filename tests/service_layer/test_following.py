@@ -11,7 +11,7 @@ from serinus.core.deployment import Deployment
 from serinus.core.errors import ArtifactCorrupt, Unavailable
 from serinus.core.evidence import Key
 from serinus.core.lifecycle import apply
-from serinus.core.policy import Settings
+from serinus.core.policy import Settings, ThresholdPolicy
 from serinus.core.routing import Cut, Role, Split, split_of
 
 BASELINE, CANARY = Role.BASELINE, Role.CANARY
@@ -159,7 +159,7 @@ async def test_a_board_that_is_ahead_of_the_store_is_told_of_and_not_hunted_afte
 async def test_a_store_that_fails_for_a_while_delays_a_change_and_loses_none(world: World) -> None:
     state = await world.rolling(weight=0.0)
     await world.gateway.start()
-    new, events = apply(state, Configure(settings=Settings(allow_forced=True)), NOW)
+    new, events = apply(state, Configure(settings=Settings(allow_forced=True, policy=ThresholdPolicy())), NOW)
     await world.real_store.save(new, state.generation, events)
     world.store.fails["deployment"] = Unavailable("gone")
 
@@ -190,7 +190,7 @@ async def test_other_settings_are_in_force_for_the_next_request(world: World) ->
     await world.rolling(weight=0.0)
     await world.gateway.start()
 
-    await world.do(Configure(settings=Settings(allow_forced=True)))
+    await world.do(Configure(settings=Settings(allow_forced=True, policy=ThresholdPolicy())))
 
     assert (await world.ask(header="always")).model_role is CANARY
 
@@ -227,13 +227,14 @@ async def test_a_forced_request_does_not_reach_a_canary_that_is_cut_off(world: W
     assert await role(world, header="always") is BASELINE
 
 
-async def test_requests_after_a_cut_are_the_baselines_evidence(world: World) -> None:
+async def test_requests_after_a_cut_are_the_baselines_and_are_not_compared(world: World) -> None:
     await serving(world)
     await cut(world)
 
     await role(world)
 
-    assert [world.counted(each).requests for each in Role] == [1, 0]
+    assert [world.counted(each, split_version=0).requests for each in Role] == [1, 0]
+    assert [world.counted(each).requests for each in Role] == [0, 0]
 
 
 async def test_a_gateway_that_starts_after_a_cut_sends_nothing_to_the_canary(world: World) -> None:
@@ -344,13 +345,14 @@ async def test_without_a_lease_all_goes_to_the_baseline_and_back_when_it_is_rene
     assert roles == [CANARY, BASELINE, CANARY]
 
 
-async def test_what_the_baseline_answers_without_a_lease_is_its_own_evidence(world: World) -> None:
+async def test_what_the_baseline_answers_without_a_lease_is_counted_and_not_compared(world: World) -> None:
     await serving(world)
     world.clock.advance(LEASE_S)
 
     await role(world)
 
-    assert [world.counted(each).requests for each in Role] == [1, 0]
+    assert [world.counted(each, split_version=0).requests for each in Role] == [1, 0]
+    assert [world.counted(each).requests for each in Role] == [0, 0]
     assert world.gateway.totals()[NAME].failovers == 0
 
 

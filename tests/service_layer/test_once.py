@@ -11,7 +11,7 @@ from serinus.core.commands import Command, Configure, Create, Pause, Promote, Ro
 from serinus.core.errors import AlreadyExists, KeyReused, NotAllowed, Unavailable
 from serinus.core.events import EventKind
 from serinus.core.lifecycle import verb_of
-from serinus.core.policy import Settings
+from serinus.core.policy import Settings, ThresholdPolicy
 from serinus.core.records import Once
 from serinus.engine import Done, Given
 
@@ -28,7 +28,13 @@ async def send(world: World, command: Command, once: Once = ONCE) -> Done:
 
 @pytest.mark.parametrize(
     "command",
-    [SetWeight(weight=10.0), Pause(), Promote(), ROLLBACK, Configure(settings=Settings(allow_forced=True))],
+    [
+        SetWeight(weight=10.0),
+        Pause(),
+        Promote(),
+        ROLLBACK,
+        Configure(settings=Settings(allow_forced=True, policy=ThresholdPolicy())),
+    ],
     ids=verb_of,
 )
 async def test_the_same_command_with_the_same_key_gets_the_same_answer_and_happens_once(

@@ -186,7 +186,8 @@ class World:
         return versions[-1].ref
 
     async def deploy(self, name: str = NAME, baseline: VersionRef = V1, **settings: Any) -> Deployment:
-        done = await self.engine.create(Create(name=name, baseline=baseline, settings=Settings(**settings)))
+        chosen = Settings(**{"policy": ThresholdPolicy(), **settings})
+        done = await self.engine.create(Create(name=name, baseline=baseline, settings=chosen))
         return done.state
 
     async def start(self, weight: float = 50.0, canary: VersionRef = V2, name: str = NAME) -> Done:

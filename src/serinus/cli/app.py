@@ -8,18 +8,21 @@ import typer
 from typer.core import TyperGroup
 
 from serinus import __version__
-from serinus.cli import look, setup, steer
+from serinus.cli import look, messages, plan, setup, steer
 from serinus.cli.config import config
 from serinus.cli.demo import demo
 from serinus.cli.doctor import doctor
 from serinus.cli.exits import ExitCode, exit_code_of
+from serinus.cli.explain import explain
+from serinus.cli.forecast import forecast
 from serinus.cli.grant import grant
-from serinus.cli.messages import explain
 from serinus.cli.predict import predict
 from serinus.cli.prune import prune
 from serinus.cli.register import register
+from serinus.cli.replay import replay
 from serinus.cli.serve import check, serve
 from serinus.cli.session import Format, Globals
+from serinus.cli.simulate import simulate
 from serinus.core.errors import SerinusError
 
 
@@ -37,6 +40,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         setup.deploy,
         steer.start,
         steer.traffic,
+        steer.approve,
         steer.promote,
         steer.rollback,
         steer.pause,
@@ -44,9 +48,13 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         steer.undo,
         setup.configure,
     ),
-    "Look": (look.status, look.health, look.metrics, look.history, look.models),
-    "Use": (predict, serve, check, config, doctor, prune, grant, demo, version),
+    "Look": (look.status, look.health, look.metrics, explain, look.history, replay, forecast, look.models),
+    "Use": (predict, serve, check, config, doctor, simulate, prune, grant, demo, version),
 }
+
+
+GROUPS: dict[str, tuple[typer.Typer, ...]] = {"Release": (plan.commands,)}
+"""Commands that have commands of their own."""
 
 
 MEANT = {"weight": "traffic", "set-weight": "traffic", "list": "status"}
@@ -65,8 +73,13 @@ class GroupedCommands(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for panel, functions in PANELS.items():
             rows = [(f.__name__, (f.__doc__ or "").partition("\n")[0]) for f in functions]
+            rows += [_row(group) for group in GROUPS.get(panel, ())]
             with formatter.section(panel):
                 formatter.write_dl(rows)
+
+
+def _row(group: typer.Typer) -> tuple[str, str]:
+    return str(group.info.name), str(group.info.help).partition("\n")[0]
 
 
 # Plain help: the decorated one of Typer imports for half a second.
@@ -83,6 +96,9 @@ for _functions in PANELS.values():
         # A change of traffic like -10 is an argument, not an option.
         _settings = {"ignore_unknown_options": True} if _function is steer.traffic else None
         app.command(context_settings=_settings)(_function)
+for _groups in GROUPS.values():
+    for _group in _groups:
+        app.add_typer(_group)
 
 
 def _print_version(wanted: bool) -> None:
@@ -117,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(arguments, prog_name="canary", standalone_mode=False)
     except SerinusError as error:
-        explain(error)
+        messages.explain(error)
         return exit_code_of(error)
     except typer.TyperException as error:
         _show_usage_error(error)

@@ -105,7 +105,7 @@ def connected(ctx: typer.Context, url: str | None, output: Format | None) -> Ite
             yield Session(client, output or given.output or Format.TABLE)
         except NotFoundError as error:
             if error.field == "deployment":
-                _suggest(error, client, str(ctx.params.get("deployment")))
+                _suggest(error, client, str(ctx.params.get("deployment") or ctx.params.get("rollout")))
             raise
 
 

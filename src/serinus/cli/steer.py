@@ -1,4 +1,4 @@
-"""Commands that steer a rollout: start, traffic, pause, resume, promote, rollback, undo.
+"""Commands that steer a rollout: start, traffic, pause, resume, approve, promote, rollback, undo.
 
 What raises exposure asks first; what lowers it never waits.
 """
@@ -12,8 +12,11 @@ from serinus.cli import values
 from serinus.cli.exits import ExitCode
 from serinus.cli.messages import confirm
 from serinus.cli.session import DeploymentName, Output, Reason, Session, Url, Yes, connected
+from serinus.core.errors import InvalidInput
 from serinus.core.lifecycle import checked_weight
 
+USUAL_WEIGHT = 20.0
+"""The share in percent that a canary starts with if neither a share nor a plan is given."""
 ASK_ABOVE = 50.0
 """Raising the canary's share beyond this, in percent, asks first: most callers would get the canary."""
 
@@ -25,19 +28,39 @@ def start(
         str,
         typer.Argument(metavar="VERSION", help="The canary: a number of the baseline's model, or MODEL@VERSION."),
     ],
-    weight: Annotated[str, typer.Option("--weight", "-w", metavar="PERCENT", help="Its share of the traffic.")] = "20",
+    weight: Annotated[
+        str | None,
+        typer.Option("--weight", "-w", metavar="PERCENT", help="Its share of the traffic. [default: 20]"),
+    ] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", "-p", metavar="NAME|FILE", help="Follow a plan: see `canary plan list`; - is stdin."),
+    ] = None,
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Roll back the canary that is under way, if there is one.")
+    ] = False,
     reason: Reason = None,
     output: Output = None,
     url: Url = None,
 ) -> None:
-    """Start a canary: give a new version a share of the traffic.
+    """Start a canary: at a share of the traffic, or by a plan.
 
-    Example: canary start heart-prod 2 --weight 20
+    Example: canary start heart-prod 2 --plan standard
     """
     model, number = values.canary_version(version)
-    share = checked_weight(values.percent(weight))
+    if plan is not None and weight is not None:
+        raise InvalidInput(
+            f"--weight {weight} and --plan {plan} are both given.",
+            field="--weight",
+            remedy="Give one of them: a plan begins with a weight of its own.",
+        )
+    share = checked_weight(USUAL_WEIGHT if weight is None else values.percent(weight)) if plan is None else None
+    followed = None if plan is None else sent_plan(plan)
     with connected(ctx, url, output) as session:
-        session.show_deployment(session.client.start(deployment, number, share, model=model, reason=reason))
+        session.show_deployment(
+            session.client.start(deployment, number, share, model=model, plan=followed, replace=replace, reason=reason)
+        )
         session.hint(f"Next: canary status {deployment} --watch")
 
 
@@ -106,6 +129,23 @@ def resume(
         session.show_deployment(session.client.resume(deployment, reason=reason))
 
 
+def approve(
+    ctx: typer.Context,
+    deployment: DeploymentName,
+    reason: Reason = None,
+    output: Output = None,
+    url: Url = None,
+) -> None:
+    """Give your word for the step that a plan waits at.
+
+    The evidence has to suffice for the next share all the same.
+
+    Example: canary approve heart-prod --reason "the panels look right"
+    """
+    with connected(ctx, url, output) as session:
+        session.show_deployment(session.client.approve(deployment, reason=reason))
+
+
 def promote(
     ctx: typer.Context,
     deployment: DeploymentName,
@@ -116,6 +156,7 @@ def promote(
 ) -> None:
     """Make the canary the baseline, with all the traffic.
 
+    After a promotion by a plan, which lets the version before keep a share for a while, it ends that while now.
     Asks first, unless --yes is given.
 
     Example: canary promote heart-prod --yes --reason "better for a week"
@@ -137,7 +178,7 @@ def rollback(
 ) -> None:
     """Take the canary out: all the traffic to the baseline, at once.
 
-    It never asks: lowering exposure does not wait.
+    While a promotion by a plan bakes, it undoes the promotion. It never asks: lowering exposure does not wait.
 
     Example: canary rollback heart-prod --reason "complaints from support"
     """
@@ -187,6 +228,9 @@ def _confirmed(consequence: str, *, yes: bool) -> None:
 def _promotion(state: dict[str, Any]) -> str:
     if _weight_of(state) is None:
         return ""
+    if state.get("status") == "baking":
+        baseline = (state.get("rollout") or {}).get("baseline")
+        return f"{_canary_of(state)} gets all the traffic of {state.get('name')}; {baseline} keeps no share of it."
     return (
         f"{_canary_of(state)} becomes the baseline of {state.get('name')} and gets all the traffic; "
         f"{state.get('baseline')} is replaced."
@@ -201,6 +245,18 @@ def _undoing(state: dict[str, Any]) -> str:
         f"{previous[-1]} becomes the baseline of {state.get('name')} again and gets all the traffic; "
         f"{state.get('baseline')} is replaced."
     )
+
+
+def sent_plan(name: str) -> str | dict[str, Any]:
+    """Give a plan as it is sent: by its name if it is there from the start, else as the document in the file."""
+    from serinus.cli.plan import find_plan
+    from serinus.core.presets import PRESETS
+
+    if name in PRESETS:
+        return name
+    from serinus.plans import to_document
+
+    return to_document(find_plan(name))
 
 
 def _canary_of(state: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from serinus.core.errors import InvalidInput
-from serinus.core.names import VersionRef
+from serinus.core.names import VersionRef, checked_name
 
 _NUMBER = r"(?P<number>[+-]?(\d+\.?\d*|\.\d+))"
 _PERCENT = re.compile(_NUMBER + r"\s*%?\Z")
@@ -25,11 +25,16 @@ def percent(text: str) -> float:
 
 
 def rate(text: str) -> float:
-    """Read a rate: ``0.05`` or ``5%``."""
+    """Read a rate: ``0.05`` or ``5%``; a plain number above 1 is none, and hardly meant as one."""
     match = _PERCENT.match(text.strip())
     if not match:
         raise InvalidInput(f"{text!r} is not a rate.", remedy="Give it like 0.05 or 5%.")
-    return float(match["number"]) / (100.0 if text.strip().endswith("%") else 1.0)
+    number, in_percent = float(match["number"]), text.strip().endswith("%")
+    if number > 1.0 and not in_percent:
+        raise InvalidInput(
+            f"{text!r} is not a rate: a rate is at most 1.", remedy=f"Give {number:g}% if that is what you mean."
+        )
+    return number / (100.0 if in_percent else 1.0)
 
 
 def span(text: str) -> float:
@@ -60,6 +65,16 @@ def canary_version(text: str) -> tuple[str, int]:
         return "", int(match["number"])
     ref = VersionRef.parse(text)
     return ref.model, ref.version
+
+
+def rollout_id(text: str) -> tuple[str, int]:
+    """Read ``heart-prod:3`` as deployment and number."""
+    name, _, number = text.strip().rpartition(":")
+    if not name or not number.isascii() or not number.isdigit() or not int(number):
+        raise InvalidInput(
+            f"{text!r} is not a rollout.", field="rollout", remedy="Write it as NAME:NUMBER, like heart-prod:3."
+        )
+    return checked_name(name, "rollout"), int(number)
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

@@ -139,9 +139,23 @@ def configure(name: str, settings: Mapping[str, object], **why: object) -> Call:
     return Call("PATCH", _deployment(name), json=body)
 
 
-def start(name: str, version: int, weight: float, *, model: str = "", **why: object) -> Call:
-    """Start a canary; ``why`` likewise."""
-    body = _given(version=version, model=model or None, weight=weight, **why)
+def start(
+    name: str,
+    version: int,
+    weight: float | None = None,
+    *,
+    model: str = "",
+    plan: str | Mapping[str, object] | None = None,
+    replace: bool = False,
+    **why: object,
+) -> Call:
+    """Start a canary with ``weight`` or by ``plan``; ``why`` likewise.
+
+    ``plan`` is the name of one that is there from the start, or a plan's document; ``replace``: a canary under way is
+    rolled back first.
+    """
+    given = plan if plan is None or isinstance(plan, str) else dict(plan)
+    body = _given(version=version, model=model or None, weight=weight, plan=given, replace=replace or None, **why)
     return Call("POST", _deployment(name, "canary"), json=body)
 
 
@@ -151,7 +165,7 @@ def set_weight(name: str, weight: float, **why: object) -> Call:
 
 
 def command(name: str, verb: str, **why: object) -> Call:
-    """Pause, resume, promote, rollback or undo; ``why`` likewise."""
+    """Pause, resume, approve, promote, rollback or undo; ``why`` likewise."""
     return Call("POST", _deployment(name, verb), json=_given(**why))
 
 
@@ -179,6 +193,39 @@ def health(name: str) -> Call:
 def metrics(name: str) -> Call:
     """Ask for the totals of both arms."""
     return Call("GET", _deployment(name, "metrics"))
+
+
+def explain(name: str, rollout: str = "") -> Call:
+    """Ask why a rollout went as it did; by default the active or last one."""
+    return Call("GET", _deployment(name, "explain"), (("rollout", rollout),) if rollout else ())
+
+
+def looks(name: str, rollout: int, *, after: int = 0, limit: int = 500) -> Call:
+    """List the looks that a rollout was judged by; ``after`` is the id of the last one already seen."""
+    params = (("after", str(after)), ("limit", str(limit)))
+    return Call("GET", _deployment(name, f"rollouts/{rollout:d}/looks"), params)
+
+
+def forecast(
+    name: str,
+    weights: Iterable[float] = (),
+    rate: float | None = None,
+    *,
+    plan: str = "",
+    steps: Iterable[tuple[float, float]] = (),
+) -> Call:
+    """Ask how long it would take to find a bad canary and to promote a good one.
+
+    ``plan`` is the name of one that is there from the start; ``steps`` are those of another one, each a share in
+    percent and the seconds that it pauses there.
+    """
+    params = [("weights", f"{weight:g}") for weight in weights]
+    if rate is not None:
+        params.append(("rate", f"{rate:g}"))
+    if plan:
+        params.append(("plan", plan))
+    params += [("step", f"{weight:g}:{pause_s:.10g}") for weight, pause_s in steps]
+    return Call("GET", _deployment(name, "forecast"), tuple(params))
 
 
 def predict(name: str, features: Mapping[str, object], entity_id: str | None = None) -> Call:

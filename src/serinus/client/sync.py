@@ -1,7 +1,7 @@
 """The client for programs that wait for an answer: sends the calls of ``serinus.client.calls`` over HTTP."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
@@ -178,16 +178,19 @@ class Client:
         self,
         name: str,
         version: int,
-        weight: float,
+        weight: float | None = None,
         *,
         model: str = "",
-        reason: str | None = None,
-        expected_generation: int | None = None,
+        plan: str | Mapping[str, object] | None = None,
+        replace: bool = False,
+        **why: Any,
     ) -> Document:
-        """Start a canary with ``weight`` percent; ``model`` is the baseline's if it is not given."""
-        return self.send(
-            calls.start(name, version, weight, model=model, reason=reason, expected_generation=expected_generation)
-        )
+        """Start a canary with ``weight`` percent, or by ``plan``; ``model`` is the baseline's if it is not given.
+
+        A plan is the name of one that is there from the start, or a plan's document. ``replace``: a canary under way is
+        rolled back first.
+        """
+        return self.send(calls.start(name, version, weight, model=model, plan=plan, replace=replace, **why))
 
     def set_weight(
         self, name: str, weight: float, *, reason: str | None = None, expected_generation: int | None = None
@@ -200,6 +203,10 @@ class Client:
 
     def resume(self, name: str, **why: Any) -> Document:
         return self._command(name, "resume", **why)
+
+    def approve(self, name: str, **why: Any) -> Document:
+        """Give a person's word for the step that the plan waits at."""
+        return self._command(name, "approve", **why)
 
     def promote(self, name: str, **why: Any) -> Document:
         return self._command(name, "promote", **why)
@@ -237,6 +244,36 @@ class Client:
 
     def metrics(self, name: str) -> Document:
         return self.send(calls.metrics(name))
+
+    def explain(self, name: str, rollout: str = "") -> Document:
+        """Ask for the decisions of a rollout, each with what it rested on; by default of the active or last one."""
+        return self.send(calls.explain(name, rollout))
+
+    def looks(self, name: str, rollout: int, *, limit: int = 500) -> Iterator[Document]:
+        """Give all looks at a rollout, oldest first, page by page."""
+        after = 0
+        while True:
+            page = self.send(calls.looks(name, rollout, after=after, limit=limit))
+            yield page
+            following = page.get("next")
+            if not isinstance(following, int) or following <= after:
+                return
+            after = following
+
+    def forecast(
+        self,
+        name: str,
+        *,
+        weights: Iterable[float] = (),
+        rate: float | None = None,
+        plan: str = "",
+        steps: Iterable[tuple[float, float]] = (),
+    ) -> Document:
+        """Ask how long canaries at these shares (percent) would take; ``rate`` is in requests per second.
+
+        ``plan`` names a plan that is there from the start, ``steps`` are another's shares and its pauses in seconds.
+        """
+        return self.send(calls.forecast(name, weights, rate, plan=plan, steps=steps))
 
     # -- predictions ---------------------------------------------------------------------------------
 

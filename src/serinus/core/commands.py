@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from serinus.core.names import VersionRef
+from serinus.core.plan import Plan
 from serinus.core.policy import Settings
 
 
@@ -32,10 +33,15 @@ class Configure(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartCanary(Command):
-    """Begin a rollout of ``canary`` at ``weight`` percent."""
+    """Begin a rollout of ``canary`` at ``weight`` percent, or by a plan, whose first weight it is then.
+
+    ``replace``: roll back the canary that is under way, if there is one, instead of being refused for it.
+    """
 
     canary: VersionRef
     weight: float
+    plan: Plan | None = None
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,28 @@ class SetWeight(Command):
     """Give the canary ``weight`` percent of the traffic."""
 
     weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance(Command):
+    """Go on to a step of the plan, with ``weight`` percent of the traffic from now on (None: as before).
+
+    ``samples`` are the canary's requests so far.
+    """
+
+    step: int
+    weight: float | None = None
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approve(Command):
+    """Give a person's word for the step that the plan waits at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndBake(Command):
+    """Give all of the traffic to the version that was promoted, which has baked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,14 @@ class Outcomes:
     baseline_ones: float = 0.0
     baseline_zeros: float = 0.0
 
+    def weighing(self, each: float) -> "Outcomes":
+        """Let every request count for so much."""
+        if each == 1.0:
+            return self
+        return Outcomes(
+            each * self.canary_ones, each * self.canary_zeros, each * self.baseline_ones, each * self.baseline_zeros
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Alternative:

@@ -16,7 +16,10 @@ class EventKind(StrEnum):
     TRAFFIC_ADJUSTED = "traffic_adjusted"
     PAUSED = "paused"
     RESUMED = "resumed"
+    STEP_REACHED = "step_reached"
+    APPROVED = "approved"
     PROMOTED = "promoted"
+    BAKE_ENDED = "bake_ended"
     ROLLED_BACK = "rolled_back"
     PROMOTION_UNDONE = "promotion_undone"
     HEALTH_CHECK_PASSED = "health_check_passed"
@@ -27,6 +30,8 @@ class EventKind(StrEnum):
     AUTO_PROMOTION_TRIGGERED = "auto_promotion_triggered"
     ROLLBACK_RECOMMENDED = "rollback_recommended"
     PROMOTION_RECOMMENDED = "promotion_recommended"
+    HOLDING = "holding"
+    PROGRESS_OVERDUE = "progress_overdue"
 
 
 TRANSITIONS = frozenset(
@@ -37,7 +42,10 @@ TRANSITIONS = frozenset(
         EventKind.TRAFFIC_ADJUSTED,
         EventKind.PAUSED,
         EventKind.RESUMED,
+        EventKind.STEP_REACHED,
+        EventKind.APPROVED,
         EventKind.PROMOTED,
+        EventKind.BAKE_ENDED,
         EventKind.ROLLED_BACK,
         EventKind.PROMOTION_UNDONE,
     }

@@ -1,11 +1,12 @@
 """What the evidence says of a canary: a verdict with its reason. No data is never good."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
 from serinus.core.evidence import Counts, log_quantile, p95_ms
-from serinus.core.policy import ThresholdPolicy
+from serinus.core.policy import Policy, ThresholdPolicy
 
 
 class Health(StrEnum):
@@ -41,16 +42,57 @@ class ArmReport:
         return cls(counts.requests, counts.failed, counts.error_rate, p95_ms(counts))
 
 
+class Finding(StrEnum):
+    """What is known of one metric: within the margin, worse than tolerated, neither yet, or nothing to go by."""
+
+    PASS = "pass"  # noqa: S105 - a finding, no password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricVerdict:
+    """What is known of one metric of a canary, with a guarantee whenever it is looked at.
+
+    ``baseline``, ``canary`` and ``difference`` are rates of errors or p95 latencies in milliseconds, ``low`` and
+    ``high`` bound the difference at every look at once; None where there is not enough to say it. ``odds_against`` and
+    ``odds_for`` are natural logarithms of the evidence that the canary is worse than tolerated, and that it is better
+    than the margin. ``worse_since_s`` is how many seconds after the first look the evidence against it began to grow;
+    ``alpha_spent`` the part of the budget of false alarms that has been used.
+    """
+
+    name: str
+    role: str
+    finding: Finding
+    baseline: float | None
+    canary: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    tolerance: float
+    margin: float
+    odds_against: float
+    odds_for: float
+    worse_since_s: float | None
+    alpha_spent: float
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A judgement, with all it rests on."""
+    """A judgement, with all it rests on.
+
+    ``metrics`` are those of a policy that judges each by itself; ``alarms`` say what is wrong with the comparison.
+    """
 
     health: Health
     recommendation: Recommendation
     reason: str
     baseline: ArmReport
     canary: ArmReport
-    policy: ThresholdPolicy
+    policy: Policy
+    metrics: tuple[MetricVerdict, ...] = ()
+    alarms: tuple[str, ...] = ()
 
 
 def judge(policy: ThresholdPolicy, baseline: Counts, canary: Counts) -> Verdict:
@@ -130,3 +172,13 @@ def percent(rate: float) -> str:
 def points(delta: float) -> str:
     """Say a difference of rates in points."""
     return f"{delta * 100:g} points"
+
+
+def odds(log: float) -> str:
+    """Say the logarithm of evidence as odds: 412 to 1."""
+    if log > _MANY:
+        return "more than a million to 1"
+    return f"{math.exp(log):.0f} to 1" if log >= 0.0 else "less than 1 to 1"
+
+
+_MANY = math.log(1e6)

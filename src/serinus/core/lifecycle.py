@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from serinus.core.advance import Progress
 from serinus.core.commands import (
+    Advance,
+    Approve,
     Command,
     Configure,
     Create,
+    EndBake,
     Pause,
     Promote,
     Resume,
@@ -20,12 +24,18 @@ from serinus.core.deployment import ALL, Deployment, Phase, Rollout
 from serinus.core.errors import AlreadyExists, InvalidInput, NotAllowed, NotFound
 from serinus.core.events import Event, EventKind
 from serinus.core.names import checked_name
+from serinus.core.policy import SequentialPolicy
 
 WEIGHT_STEP = 0.01
 """The finest share of traffic, in percent."""
 _ROUNDING = 1e-9
 HISTORY = 32
 """How many promotions back ``undo`` can go."""
+
+BAKE_S = 600.0
+"""How long a promoted version bakes where neither the plan nor the policy says it."""
+WEIGHTS = 64
+"""How many shares a rollout remembers: what comes in later of an older split is no evidence."""
 
 Applied = tuple[Deployment, tuple[Event, ...]]
 
@@ -51,7 +61,7 @@ def apply(state: Deployment | None, command: Command, now: datetime) -> Applied:
     if state is None:
         raise NotFound("There is no such deployment.", remedy="Create it first.")
     verb = verb_of(command)
-    if verb not in possible(state):
+    if verb not in (*possible(state), *_by_itself(state)):
         raise NotAllowed(
             f"Cannot {_ACTS.get(verb, verb)} deployment {state.name!r}: it is {_describe(state)}.",
             state=state.status,
@@ -71,7 +81,19 @@ def possible(state: Deployment) -> tuple[str, ...]:
         return ("configure", "start", *(("undo",) if state.previous else ()))
     if state.active.phase is Phase.PAUSED:
         return ("configure", "resume", "set weight", "rollback")
-    return ("configure", "set weight", "pause", "promote", "rollback")
+    if state.active.phase is Phase.BAKING:
+        return ("configure", "promote", "rollback")
+    approve = ("approve",) if state.active.waits_for_approval else ()
+    return ("configure", "set weight", "pause", *approve, "promote", "rollback")
+
+
+def _by_itself(state: Deployment) -> tuple[str, ...]:
+    """Name what the checker may do besides."""
+    if state.active is None:
+        return ()
+    if state.active.phase is Phase.BAKING:
+        return ("end the bake",)
+    return ("advance",) if state.active.phase is Phase.RUNNING and state.active.plan else ()
 
 
 def checked_weight(weight: float) -> float:
@@ -88,7 +110,8 @@ def checked_weight(weight: float) -> float:
 def _describe(state: Deployment) -> str:
     if state.active is None:
         return "stable, with no canary running" + ("" if state.previous else " and no promotion to undo")
-    return f"{state.status}, with {state.active.canary} at {state.active.weight:g} %"
+    doing = "baking after its promotion" if state.active.phase is Phase.BAKING else state.status
+    return f"{doing}, with {state.active.canary} at {state.active.weight:g} %"
 
 
 def _create(state: Deployment | None, command: Create, now: datetime) -> Applied:
@@ -112,13 +135,20 @@ def _configure(state: Deployment, command: Configure, now: datetime) -> Applied:
             field="settings.sticky",
             remedy="Promote or roll back the canary first.",
         )
+    if state.active and command.settings.policy.name != state.settings.policy.name:
+        raise InvalidInput(
+            f"The policy cannot change from {state.settings.policy.name!r} to {command.settings.policy.name!r} while a "
+            "canary runs: what one has seen says nothing to the other.",
+            field="settings.policy.name",
+            remedy="Promote or roll back the canary first.",
+        )
     changes = command.settings.changes_from(state.settings)
     new = replace(state, settings=command.settings)
     return _changed(state, new, EventKind.CONFIGURED, command, now, changes=changes)
 
 
 def _start(state: Deployment, command: StartCanary, now: datetime) -> Applied:
-    weight = checked_weight(command.weight)
+    weight = checked_weight(command.plan.first_weight if command.plan else command.weight)
     if command.canary == state.baseline:
         raise InvalidInput(
             f"{command.canary} is the baseline of {state.name!r} already.",
@@ -134,9 +164,14 @@ def _start(state: Deployment, command: StartCanary, now: datetime) -> Applied:
         phase=Phase.RUNNING,
         split_version=1,
         started_at=now,
+        weights=(weight,),
+        plan=command.plan,
+        progress=Progress(0, now) if command.plan else None,
     )
     new = replace(state, rollout=rollout, rollouts=number)
     facts = {"canary": str(command.canary), "baseline": str(state.baseline)}
+    if command.plan:
+        facts["plan"] = command.plan.name
     return _changed(state, new, EventKind.CANARY_STARTED, command, now, **facts, weight=weight)
 
 
@@ -152,9 +187,31 @@ def _set_weight(state: Deployment, command: SetWeight, now: datetime) -> Applied
             state=state.status,
             possible=possible(state),
         )
-    new = replace(state, rollout=replace(rollout, weight=weight, split_version=rollout.split_version + 1))
+    new = replace(state, rollout=_at_weight(rollout, weight))
     facts = {"from": rollout.weight, "to": weight}
     return _changed(state, new, EventKind.TRAFFIC_ADJUSTED, command, now, **facts)
+
+
+def _advance(state: Deployment, command: Advance, now: datetime) -> Applied:
+    rollout = _active(state)
+    progress = Progress(command.step, now, samples_at_entry=command.samples)
+    moved = replace(rollout, progress=progress)
+    facts: dict[str, object] = {"step": command.step, "of": len(rollout.plan.steps) if rollout.plan else 0}
+    if command.weight is None or command.weight == rollout.weight:
+        new = replace(state, rollout=moved)
+        return _changed(state, new, EventKind.STEP_REACHED, command, now, **facts)
+    weight = checked_weight(command.weight)
+    new = replace(state, rollout=_at_weight(moved, weight))
+    return _changed(
+        state, new, EventKind.TRAFFIC_ADJUSTED, command, now, **{"from": rollout.weight, "to": weight}, **facts
+    )
+
+
+def _approve(state: Deployment, command: Approve, now: datetime) -> Applied:
+    rollout = _active(state)
+    progress = replace(rollout.progress or Progress(0, now), approved=True)
+    new = replace(state, rollout=replace(rollout, progress=progress))
+    return _changed(state, new, EventKind.APPROVED, command, now, step=progress.step)
 
 
 def _pause(state: Deployment, command: Pause, now: datetime) -> Applied:
@@ -169,20 +226,45 @@ def _resume(state: Deployment, command: Resume, now: datetime) -> Applied:
 
 def _promote(state: Deployment, command: Promote, now: datetime) -> Applied:
     rollout = _active(state)
+    if rollout.phase is Phase.BAKING:
+        return _end_bake(state, command, now)
+    holdback = rollout.plan.holdback_weight if rollout.plan else 0.0
     new = replace(
         state,
         baseline=rollout.canary,
         previous=(*state.previous, state.baseline)[-HISTORY:],
-        rollout=_end(rollout, Phase.PROMOTED, command, now),
+        rollout=_baking(state, rollout, holdback, now) if holdback else _end(rollout, Phase.PROMOTED, command, now),
     )
-    facts = {"from": str(state.baseline), "to": str(rollout.canary)}
+    facts: dict[str, object] = {"from": str(state.baseline), "to": str(rollout.canary)}
+    if new.active and new.active.bake_until:
+        facts |= {"holdback": holdback, "bake_until": new.active.bake_until.isoformat()}
     return _changed(state, new, EventKind.PROMOTED, command, now, **facts)
+
+
+def _baking(state: Deployment, rollout: Rollout, holdback: float, now: datetime) -> Rollout:
+    """Let the version before keep a share, so that what is promoted is compared with it for a while."""
+    policy, plan = state.policy, rollout.plan
+    bake_s = policy.bake_s if isinstance(policy, SequentialPolicy) else BAKE_S
+    if plan is not None and plan.holdback_s is not None:
+        bake_s = plan.holdback_s
+    at = _at_weight(rollout, checked_weight(ALL - holdback))
+    return replace(at, phase=Phase.BAKING, bake_until=now + timedelta(seconds=bake_s))
+
+
+def _end_bake(state: Deployment, command: Command, now: datetime) -> Applied:
+    rollout = _active(state)
+    new = replace(state, rollout=_end(rollout, Phase.PROMOTED, command, now))
+    facts = {"from": str(rollout.baseline), "to": str(rollout.canary)}
+    return _changed(state, new, EventKind.BAKE_ENDED, command, now, **facts)
 
 
 def _rollback(state: Deployment, command: Rollback, now: datetime) -> Applied:
     rollout = _active(state)
     new = replace(state, rollout=_end(rollout, Phase.ROLLED_BACK, command, now))
-    facts = {"canary": str(rollout.canary), "baseline": str(state.baseline)}
+    facts: dict[str, object] = {"canary": str(rollout.canary), "baseline": str(rollout.baseline)}
+    if rollout.phase is Phase.BAKING:
+        new = replace(new, baseline=rollout.baseline, previous=state.previous[:-1])
+        facts["promotion"] = "undone"
     return _changed(state, new, EventKind.ROLLED_BACK, command, now, **facts, weight=rollout.weight)
 
 
@@ -199,6 +281,11 @@ def _active(state: Deployment) -> Rollout:
         message = f"deployment {state.name!r} has no active rollout"
         raise AssertionError(message)
     return rollout
+
+
+def _at_weight(rollout: Rollout, weight: float) -> Rollout:
+    weights = (*rollout.weights, weight)[-WEIGHTS:]
+    return replace(rollout, weight=weight, split_version=rollout.split_version + 1, weights=weights)
 
 
 def _end(rollout: Rollout, phase: Phase, command: Command, now: datetime) -> Rollout:
@@ -227,6 +314,9 @@ _VERBS: dict[type[Command], str] = {
     Create: "create",
     Configure: "configure",
     StartCanary: "start",
+    Advance: "advance",
+    Approve: "approve",
+    EndBake: "end the bake",
     SetWeight: "set weight",
     Pause: "pause",
     Resume: "resume",
@@ -238,6 +328,9 @@ _ACTS = {
     "start": "start a canary on",
     "set weight": "set the canary's weight in",
     "rollback": "roll back",
+    "approve": "approve a step of",
+    "advance": "advance the plan of",
+    "end the bake": "end the bake of",
     "undo": "undo a promotion of",
 }
 """What a command does, where its name does not read as a verb before "deployment"."""
@@ -245,6 +338,9 @@ _APPLY: dict[type[Command], Callable[..., Applied]] = {
     Configure: _configure,
     StartCanary: _start,
     SetWeight: _set_weight,
+    Advance: _advance,
+    Approve: _approve,
+    EndBake: _end_bake,
     Pause: _pause,
     Resume: _resume,
     Promote: _promote,

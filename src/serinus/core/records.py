@@ -8,6 +8,7 @@ from serinus.core.deployment import Deployment
 from serinus.core.events import Event
 from serinus.core.evidence import LAST_BUCKET, Counts, Evidence, Key
 from serinus.core.judge import Verdict
+from serinus.core.looks import Look
 from serinus.core.names import VersionRef
 from serinus.core.routing import Role
 from serinus.core.signature import Scalar, Signature
@@ -119,7 +120,8 @@ class PredictionRecord:
 class HealthSnapshot:
     """One check of one rollout: its verdict, and the cumulative evidence of the rollout when it was made.
 
-    ``verdict`` is None where the check itself failed or was none (``reason`` says so).
+    ``verdict`` is None where the check itself failed or was none (``reason`` says so). A sequential test is kept with
+    what it took in, its ``look``, in place of the cumulative evidence.
     """
 
     deployment: str
@@ -129,6 +131,7 @@ class HealthSnapshot:
     reason: str
     action: str
     evidence: Evidence
+    look: Look | None = None
 
 
 @dataclass(frozen=True, slots=True)

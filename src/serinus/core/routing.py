@@ -102,7 +102,7 @@ class Split:
 def split_of(state: Deployment) -> Split:
     """Derive the split that a deployment's state asks for."""
     active = state.active
-    baseline = str(state.baseline)
+    baseline = str(state.reference)
     if active is None:
         return Split(state.name, state.generation, baseline=baseline)
     sticky = state.settings.sticky

@@ -7,12 +7,14 @@ logarithms of e-values; so it may look as often as it likes, and neither a commo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 from serinus.core.eprocess import Alternative, Mixture, Outcomes, factors, log_mean
 from serinus.core.errors import InvalidInput
 from serinus.core.evidence import GROWTH, NOTHING, Counts
 from serinus.core.policy import SequentialPolicy
+from serinus.core.ratio import RatioGuard
 
 EFFECTS = (0.004, 0.01, 0.025, 0.06, 0.15, 0.35, 0.80)
 """How much more than the tolerance a bad canary may fail, as differences of rates; each has the same weight."""
@@ -30,32 +32,60 @@ ERRORS_WEIGHT, LATENCY_WEIGHT = 0.6, 0.4
 
 HALF_LIFE_S = 600.0
 """What the baseline did counts half after so long in what is expected of it next."""
+AGES_S = 30.0
+"""How often what is expected ages: seldom enough that counts may be rounded, and take little room on record."""
 PRIOR_ERRORS, PRIOR_REQUESTS = 1.0, 50.0
 LEAST_RATE = 1e-4
 QUANTILE = 0.95
 WARM = 100
 """Baseline requests from which on its p95 is known well enough to compare latencies with it."""
+KEPT = 200.0
+"""So many of the baseline's last requests count in full, however long ago they were: few requests are not forgotten."""
 _NEAREST = 1e-6
 _ROUNDING = 1e-9
-_NOTICED = 1e-3
+_NOTICED = 0.2
+_DIGITS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What both roles did under one split since the last look; ``share`` is the canary's, in (0, 1)."""
+    """What both roles did under one split since the last look.
+
+    ``share`` is the canary's, in [0, 1]; with one that is 0 or 1 there is nothing to compare. ``each_counts`` is what
+    one request weighs, in (0, 1]: less than 1 where several counts may be of one entity.
+    """
 
     share: float
     canary: Counts
     baseline: Counts
+    each_counts: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """What of the baseline is slow: a request beyond a bucket, and one within it as a fraction, ``part``.
+
+    The bucket holds the p95. With the fraction the share that is slow is expected to be 5 %, ``tail``, however many of
+    the requests are in that one bucket: of a baseline whose answers all take the same time as well. It stands for a
+    coin that is tossed for each of them, and has less evidence than that, on average, for a logarithm is concave.
+    """
+
+    bucket: int
+    part: float
+    tail: float
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the baseline's past says of its next requests: decayed counts of requests, errors and latency buckets."""
+    """What the baseline's past says of its next requests: decayed counts of requests, errors and latency buckets.
+
+    ``young_s`` are the seconds since they were last decayed.
+    """
 
     requests: float = 0.0
     errors: float = 0.0
     latency: Mapping[int, float] = field(default_factory=dict)
+    young_s: float = 0.0
 
     @property
     def error_rate(self) -> float:
@@ -64,16 +94,26 @@ class Expected:
 
     def after(self, seen: Counts, elapsed_s: float) -> "Expected":
         """Let time pass, and take in what the baseline did meanwhile."""
-        kept = 0.5 ** (elapsed_s / HALF_LIFE_S)
-        latency = {index: count * kept for index, count in self.latency.items() if count * kept > _NOTICED}
+        past = self._aged(self.young_s + elapsed_s)
+        if seen is NOTHING:
+            return past
+        latency = dict(past.latency)
         for index, count in seen.latency.items():
             latency[index] = latency.get(index, 0.0) + count
-        return Expected(
-            self.requests * kept + seen.requests, self.errors * kept + seen.failed, dict(sorted(latency.items()))
-        )
+        requests, errors = past.requests + seen.requests, past.errors + seen.failed
+        return Expected(requests, errors, dict(sorted(latency.items())), past.young_s)
 
-    def slow(self) -> tuple[int, float] | None:
-        """Give the bucket that holds the p95, and the share of requests beyond it; None while too few are known."""
+    def _aged(self, seconds: float) -> "Expected":
+        if seconds < AGES_S:
+            return replace(self, young_s=seconds)
+        few = min(1.0, KEPT / self.requests) if self.requests else 1.0
+        kept = max(0.5 ** (seconds / HALF_LIFE_S), few)
+        latency = {index: round(count * kept, _DIGITS) for index, count in self.latency.items()}
+        noticed = {index: count for index, count in latency.items() if count >= _NOTICED}
+        return Expected(self.requests * kept, self.errors * kept, noticed)
+
+    def slow(self) -> "Slow | None":
+        """Say what is slow, by the baseline's p95; None while too few of its requests are known."""
         total = sum(self.latency.values())
         if total < WARM:
             return None
@@ -81,7 +121,7 @@ class Expected:
         for index, count in self.latency.items():
             below += count
             if below >= rank:
-                return index, _inside((total - below + 1.0) / (total + 20.0))
+                return Slow(index, (below - rank) / count, _inside((total - rank + 1.0) / (total + 20.0)))
         raise AssertionError(rank)  # the counts add up to their total
 
 
@@ -89,7 +129,10 @@ class Expected:
 class SequentialTest:
     """How far the evidence has come; ``worse`` and ``slower`` speak for a rollback, ``sound`` and ``fast`` against one.
 
-    ``changes`` counts the changes of split, ``elapsed_s`` the time since the first look.
+    ``recent`` is what the canary did of late, decayed as what is ``expected`` of the baseline is. ``guard`` watches the
+    split itself. ``changes`` counts the changes of split, ``elapsed_s`` the seconds up to the last look;
+    ``worse_since_s`` and ``slower_since_s`` when the evidence against the canary began to grow, and ``seen_s`` when
+    each role (the canary, the baseline) last had a request.
     """
 
     worse: Mixture = field(default_factory=lambda: Mixture.of(len(EFFECTS)))
@@ -97,9 +140,26 @@ class SequentialTest:
     slower: Mixture = field(default_factory=lambda: Mixture.of(len(SLOWER)))
     fast: Mixture = field(default_factory=lambda: Mixture.of(len(FASTER)))
     expected: Expected = field(default_factory=Expected)
+    recent: tuple[float, float] = (0.0, 0.0)
+    guard: RatioGuard = field(default_factory=RatioGuard)
     looks: int = 0
     changes: int = 0
     elapsed_s: float = 0.0
+    worse_since_s: float | None = None
+    slower_since_s: float | None = None
+    seen_s: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def compares_latency(self) -> bool:
+        """Whether enough is known of the baseline's latency to compare with it."""
+        return self.slower.unspent < 1.0
+
+    @property
+    def recent_difference(self) -> float:
+        """How much more the canary fails than the baseline of late, as a difference of rates."""
+        requests, errors = self.recent
+        more = errors / requests if requests else 0.0
+        return more - (self.expected.errors / self.expected.requests if self.expected.requests else 0.0)
 
     @property
     def errors_against(self) -> float:
@@ -129,7 +189,7 @@ class SequentialTest:
     def after(
         self, policy: SequentialPolicy, slices: Sequence[Slice], elapsed_s: float, *, changed: bool
     ) -> "SequentialTest":
-        """Take in a look.
+        """Take in a look; what a split did that gives one role nothing is no evidence.
 
         Args:
             policy: margins and tolerances, which stay the same over a rollout.
@@ -140,36 +200,53 @@ class SequentialTest:
         worse, sound = self.worse.begun(prior), self.sound.begun(prior)
         slower, fast, slow = self.slower, self.fast, self.expected.slow()
         if slow is not None:  # a comparison that begins later has all of its prior before it
-            first = prior if self._compares_latency else max(prior, AT_THE_START)
+            first = prior if self.compares_latency else max(prior, AT_THE_START)
             slower, fast = slower.begun(first), fast.begun(first)
         expected = self.expected.after(NOTHING, elapsed_s)
-        rate = self.expected.error_rate
+        rate, guard, now_s = self.expected.error_rate, self.guard, self.elapsed_s + elapsed_s
+        kept = 0.5 ** (elapsed_s / HALF_LIFE_S)
+        requests, errors = (count * kept for count in self.recent)
+        seen_s = self.seen_s
         for each in slices:
+            seen_s = (now_s if each.canary.requests else seen_s[0], now_s if each.baseline.requests else seen_s[1])
+            if not 0.0 < each.share < 1.0:
+                expected = expected.after(each.baseline, 0.0)
+                continue
             seen = _errors(each)
             worse = worse.after(_above(_worse(policy, rate), each.share, policy.tolerated_errors, seen))
             sound = sound.after(_below(_sound(policy, rate), each.share, policy.error_margin, seen))
             if slow is not None:
-                bucket, tail = slow
-                tolerated = _slow(each, bucket, _tolerated(policy, bucket))
-                critical = _slow(each, bucket, _critical(policy, bucket))
-                slower = slower.after(_above(_odds(tail, SLOWER), each.share, 0.0, tolerated))
-                fast = fast.after(_below(_odds(tail, FASTER), each.share, 0.0, critical))
+                tolerated = _slow(each, slow, _tolerated(policy, slow.bucket))
+                critical = _slow(each, slow, _critical(policy, slow.bucket))
+                slower = slower.after(_above(_odds(slow.tail, SLOWER), each.share, 0.0, tolerated))
+                fast = fast.after(_below(_odds(slow.tail, FASTER), each.share, 0.0, critical))
+            weight = each.each_counts
+            guard = guard.after(each.share, weight * each.canary.requests, weight * each.baseline.requests)
+            requests, errors = requests + each.canary.requests, errors + each.canary.failed
             expected = expected.after(each.baseline, 0.0)
-        return replace(
+        looked = replace(
             self,
             worse=worse,
             sound=sound,
             slower=slower,
             fast=fast,
             expected=expected,
+            recent=(requests, errors),
+            guard=guard,
             looks=self.looks + 1,
             changes=self.changes + changed,
-            elapsed_s=self.elapsed_s + elapsed_s,
+            elapsed_s=now_s,
+            seen_s=seen_s,
+        )
+        return replace(
+            looked,
+            worse_since_s=_since(self.worse_since_s, looked.errors_against, self.elapsed_s),
+            slower_since_s=_since(self.slower_since_s, looked.latency_against, self.elapsed_s),
         )
 
-    @property
-    def _compares_latency(self) -> bool:
-        return self.slower.unspent < 1.0
+    def begun_anew(self) -> "SequentialTest":
+        """Begin another test, with all that is known of the baseline, and no evidence."""
+        return SequentialTest(expected=self.expected)
 
     def _prior(self, policy: SequentialPolicy, elapsed_s: float, *, changed: bool) -> float:
         """Give the prior mass of a break at this look; over a horizon it adds up to less than 1."""
@@ -178,6 +255,13 @@ class SequentialTest:
         at_change = AT_CHANGES / CHANGES if changed and self.changes < CHANGES else 0.0
         left_s = max(policy.horizon_s - self.elapsed_s, 0.0)
         return at_change + LATER * min(elapsed_s, left_s) / policy.horizon_s
+
+
+def _since(before: float | None, against: float, started_s: float) -> float | None:
+    """Say since when there has been evidence against a canary, without a break."""
+    if against <= _NEAREST:
+        return None
+    return started_s if before is None else before
 
 
 def _above(alternatives: Sequence[Alternative], share: float, gap: float, seen: Outcomes) -> list[float]:
@@ -212,17 +296,18 @@ def _errors(seen: Slice) -> Outcomes:
     canary, baseline = seen.canary, seen.baseline
     return Outcomes(
         canary.failed, canary.requests - canary.failed, baseline.failed, baseline.requests - baseline.failed
-    )
+    ).weighing(seen.each_counts)
 
 
-def _slow(seen: Slice, bucket: int, canarys: int) -> Outcomes:
-    """Count the baseline's requests beyond a bucket, and the canary's beyond another."""
-    canary, baseline = _beyond(seen.canary, canarys), _beyond(seen.baseline, bucket)
+def _slow(seen: Slice, slow: Slow, canarys: int) -> Outcomes:
+    """Count the baseline's requests that are slow, and the canary's beyond a bucket."""
+    canary, baseline = _beyond(seen.canary, canarys), _beyond(seen.baseline, slow.bucket)
+    baseline += slow.part * seen.baseline.latency.get(slow.bucket, 0)
     of_canary, of_baseline = sum(seen.canary.latency.values()), sum(seen.baseline.latency.values())
-    return Outcomes(canary, of_canary - canary, baseline, of_baseline - baseline)
+    return Outcomes(canary, of_canary - canary, baseline, of_baseline - baseline).weighing(seen.each_counts)
 
 
-def _beyond(counts: Counts, bucket: int) -> int:
+def _beyond(counts: Counts, bucket: int) -> float:
     return sum(count for index, count in counts.latency.items() if index > bucket)
 
 
@@ -259,14 +344,31 @@ def encoded(test: SequentialTest) -> dict[str, object]:
         "looks": test.looks,
         "changes": test.changes,
         "elapsed_s": test.elapsed_s,
-        "expected": [test.expected.requests, test.expected.errors],
-        "latency": [[index, count] for index, count in test.expected.latency.items()],
+        "expected": encoded_expected(test.expected),
+        "recent": list(test.recent),
+        "guard": list(test.guard.logs),
+        "since": [test.worse_since_s, test.slower_since_s],
+        "seen": list(test.seen_s),
     }
     for name in _MIXTURES:
         mixture: Mixture = getattr(test, name)
         logs = [None if log == -math.inf else log for log in mixture.logs]
         document[name] = {"logs": logs, "unspent": mixture.unspent}
     return document
+
+
+def encoded_expected(expected: Expected) -> list[object]:
+    """Give what is expected of a baseline as plain values."""
+    indices = list(expected.latency)
+    steps = [index - before for before, index in zip([0, *indices], indices, strict=False)]
+    return [expected.requests, expected.errors, expected.young_s, steps, list(expected.latency.values())]
+
+
+def decoded_expected(document: Sequence[Any]) -> Expected:
+    """Read what ``encoded_expected`` gave; TypeError or ValueError if it is something else."""
+    requests, errors, young_s, steps, counts = document
+    latency = {int(index): float(count) for index, count in zip(accumulate(steps), counts, strict=True)}
+    return Expected(float(requests), float(errors), latency, float(young_s))
 
 
 def decoded(document: object) -> SequentialTest:
@@ -279,12 +381,16 @@ def decoded(document: object) -> SequentialTest:
             remedy="Let the release that wrote it go on, or start the canary anew.",
         )
     try:
-        requests, errors = document["expected"]
-        latency = {int(index): float(count) for index, count in document["latency"]}
+        worse_since, slower_since = document["since"]
         fresh = SequentialTest()
         return SequentialTest(
             **{name: _mixture(document[name], len(getattr(fresh, name).logs)) for name in _MIXTURES},
-            expected=Expected(float(requests), float(errors), latency),
+            expected=decoded_expected(document["expected"]),
+            recent=_pair(document["recent"]),
+            guard=_guard(document["guard"]),
+            worse_since_s=None if worse_since is None else float(worse_since),
+            slower_since_s=None if slower_since is None else float(slower_since),
+            seen_s=_pair(document["seen"]),
             looks=int(document["looks"]),
             changes=int(document["changes"]),
             elapsed_s=float(document["elapsed_s"]),
@@ -293,6 +399,17 @@ def decoded(document: object) -> SequentialTest:
         raise InvalidInput(
             "The evidence on record cannot be read.", field="test", remedy="Start the canary anew."
         ) from wrong
+
+
+def _pair(values: Sequence[float]) -> tuple[float, float]:
+    one, other = values
+    return float(one), float(other)
+
+
+def _guard(logs: Sequence[float]) -> RatioGuard:
+    if len(logs) != len(RatioGuard().logs):
+        raise ValueError(logs)
+    return RatioGuard(tuple(float(log) for log in logs))
 
 
 def _mixture(document: Mapping[str, Any], alternatives: int) -> Mixture:

@@ -71,6 +71,8 @@ class DeploymentEngine:
             return await self._once(
                 given.once, self._rollbacks.outcome, lambda: self._rollbacks.carry_out(name, command, given)
             )
+        if isinstance(command, StartCanary) and command.replace:
+            return await self._once(given.once, self.record.outcome, lambda: self._replaced(name, command, given))
         return await self._once(given.once, self.record.outcome, lambda: self._carry_out(name, command, given))
 
     async def configure(
@@ -121,6 +123,21 @@ class DeploymentEngine:
             if not events:
                 return await self._unchanged(state, given)
             return await self._changed_by(command, state, new, given)
+
+    async def _replaced(self, name: str, command: StartCanary, given: Given) -> Done:
+        """Roll back the canary under way, if there is one, once its successor has proved that it can be started."""
+        state = await self.record.deployment(name)
+        check_generation(state, given.expected_generation)
+        if state.active is None:
+            return await self._carry_out(name, command, given)
+        async with self._loaded.holding(command.canary):
+            await self._prepared(state, command, given.term)
+            why = f"replaced by {command.canary}" + (f": {command.reason}" if command.reason else "")
+            rollback = Rollback(actor=command.actor, reason=why)
+            await self._rollbacks.carry_out(
+                name, rollback, Given(expected_generation=state.generation, term=given.term)
+            )
+            return await self._carry_out(name, command, replace(given, expected_generation=None))
 
     async def _unchanged(self, state: Deployment, given: Given) -> Done:
         """Answer a command that changes nothing, the same whenever it comes again."""

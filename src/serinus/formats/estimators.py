@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
 from serinus.core.signature import OutputKind, Row, Signature
-from serinus.formats.structure import parts
+from serinus.formats.structure import estimators, parts
 from serinus.formats.tables import table_for
 
 
@@ -51,6 +51,9 @@ class EstimatorModel:
 
 def _unwrapped(estimator: Any) -> tuple[list[Any], Any]:
     """Give the transformers of a pipeline and its last step, as its ``predict`` would go through them."""
+    if not isinstance(estimator, estimators()):
+        return [], estimator
+
     from sklearn.model_selection._search import BaseSearchCV
     from sklearn.pipeline import Pipeline
 
@@ -65,6 +68,9 @@ def _unwrapped(estimator: Any) -> tuple[list[Any], Any]:
 
 def _takes_most_probable(final: object) -> bool:
     """Whether ``predict`` is ``classes_[predict_proba.argmax()]`` in scikit-learn's own source, for one output."""
+    if not isinstance(final, estimators()):
+        return False
+
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier
 

@@ -5,6 +5,7 @@ its first prediction; that is why skops does not trust them. Here they are looke
 from somebody who means harm still belongs in a process of its own: other compiled code believes its arrays too.
 """
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,13 +16,20 @@ _LEAF = -1
 """``children_left`` of a leaf (sklearn/tree/_tree.pyx, TREE_LEAF)."""
 
 
+def estimators() -> tuple[type[Any], ...]:
+    """Give what scikit-learn's estimators are instances of; nothing as long as no model has brought the library in.
+
+    Importing it takes seconds and 100 MB, and what was loaded without it holds none of its estimators.
+    """
+    base = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)
+    return () if base is None else (base,)
+
+
 def parts(model: object) -> Iterator[tuple[object, object]]:
     """Yield each object inside a model together with the estimator it belongs to, the model itself first.
 
     Containers are looked into, and the attributes of what is scikit-learn's or derived from its estimators.
     """
-    from sklearn.base import BaseEstimator
-
     seen: set[int] = set()
     pending: list[tuple[object, object]] = [(model, model)]
     while pending:
@@ -32,20 +40,18 @@ def parts(model: object) -> Iterator[tuple[object, object]]:
         inner, is_container = _inside(part)
         if not is_container:
             yield part, owner
-        mine = part if isinstance(part, BaseEstimator) else owner
+        mine = part if isinstance(part, estimators()) else owner
         pending.extend((each, mine) for each in inner)
 
 
 def _inside(part: object) -> tuple[list[object], bool]:
-    from sklearn.base import BaseEstimator
-
     if isinstance(part, dict):
         return list(part.values()), True
     if isinstance(part, list | tuple | set | frozenset):
         return list(part), True
     if isinstance(part, np.ndarray):
         return (part.ravel().tolist(), True) if part.dtype == object else ([], False)
-    if isinstance(part, BaseEstimator) or type(part).__module__.startswith("sklearn."):
+    if isinstance(part, estimators()) or type(part).__module__.startswith("sklearn."):
         return list(getattr(part, "__dict__", {}).values()), False
     return [], False
 

@@ -8,7 +8,7 @@ from serinus.core.errors import PlatformError, SerinusError
 from serinus.core.evidence import Key
 from serinus.core.ledger import outside
 from serinus.core.names import VersionRef
-from serinus.core.routing import Role, Split, assign
+from serinus.core.routing import Role, Split
 from serinus.core.signature import Row
 from serinus.ports import Predictor
 
@@ -17,13 +17,15 @@ from serinus.ports import Predictor
 class Arm:
     """One role of a deployment, ready to answer.
 
-    ``key`` says under what its requests are counted; ``order`` puts a row of the baseline into this model's order.
+    ``key`` says under what its requests are counted that were drawn by the split, and ``aside`` the others: they are in
+    no comparison. ``order`` puts a row of the baseline into this model's order.
     """
 
     role: Role
     name: str
     predictor: Predictor
     key: Key
+    aside: Key
     order: tuple[int, ...] | None = None
 
     async def predict(self, row: Row, timeout_s: float) -> Answer:
@@ -53,14 +55,17 @@ class Served:
     canary: Arm | None
     split: Split | None = None
 
-    def draw(self, point: float) -> Role:
-        """Draw a role; the baseline where no canary is ready here."""
-        return Role.BASELINE if self.canary is None else assign(self.split, point)
-
 
 def arm_of(state: Deployment, role: Role, ref: VersionRef, predictor: Predictor) -> Arm:
     """Give a role's arm, counted outside of any rollout until a split says otherwise."""
-    return Arm(role, str(ref), predictor, Key(outside(state.name), str(ref), 0, role))
+    key = Key(outside(state.name), str(ref), 0, role)
+    return Arm(role, str(ref), predictor, key, key)
+
+
+def counted(arm: Arm, rollout: str, split_version: int) -> Arm:
+    """Give an arm whose requests are counted under a split from now on."""
+    aside = Key(rollout, arm.name, 0, arm.role)
+    return replace(arm, key=aside._replace(split_version=split_version), aside=aside)
 
 
 def as_baseline(canary: Arm) -> Arm:

@@ -6,10 +6,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from serinus.core.deployment import Deployment
-from serinus.core.evidence import Key
 from serinus.core.ledger import Ledger, outside
 from serinus.core.routing import Role, Split
-from serinus.gateway.arms import Arm, Served, arm_of, as_baseline
+from serinus.gateway.arms import Arm, Served, arm_of, as_baseline, counted
 from serinus.loaded import LoadedModels, cause_of
 from serinus.ports import Board, Store
 
@@ -171,7 +170,7 @@ class Following:
         if newest is not None and newest.cut is not None and newest.cut.promised and newest.rollout == state.promoted:
             return "a promotion gives way to a rollback that came before it"
         async with self._loaded.holding(*state.versions):  # others may finish first, and release what none serves yet
-            baseline = arm_of(state, Role.BASELINE, state.baseline, await self._loaded.get(state.baseline))
+            baseline = arm_of(state, Role.BASELINE, state.reference, await self._loaded.get(state.reference))
             if deployment not in self.served:  # a canary's model may take its time
                 self.served[deployment] = self._under(Served(state, baseline, None), None)
             canary, trouble = await self._canary(state, baseline)
@@ -201,9 +200,9 @@ class Following:
         )
 
     def _counted(self, arm: Arm, rollout: str, split_version: int) -> Arm:
-        counted = replace(arm, key=Key(rollout, arm.name, split_version, arm.role))
-        self._ledger.tally(counted.key)  # at zero, so that the first request is not the first that is seen
-        return counted
+        under = counted(arm, rollout, split_version)
+        self._ledger.tally(under.key)  # at zero, so that the first request is not the first that is seen
+        return under
 
     async def _canary(self, state: Deployment, baseline: Arm) -> tuple[Arm | None, str]:
         """Give the canary, or why it gets no traffic; what an undo would need is loaded besides."""

@@ -11,15 +11,20 @@ from datetime import datetime
 from serinus.core.deployment import Deployment
 from serinus.core.errors import InvalidFeatures, ModelError, SerinusError, Unavailable, no_deployment
 from serinus.core.evidence import Evidence
-from serinus.core.ledger import Ledger, Tally
+from serinus.core.ledger import Ledger, owner
+from serinus.core.policy import SequentialPolicy
 from serinus.core.records import EvidenceReport, PredictionRecord
-from serinus.core.routing import Role, Split, forced_role, sticky_point
+from serinus.core.routing import Role, Split, assign, forced_role, sticky_point
 from serinus.gateway.arms import Arm, Served
 from serinus.gateway.asking import Outcome, ask
 from serinus.gateway.following import RETRY_S, Following
+from serinus.gateway.touched import Touched
 from serinus.loaded import LoadedModels, cause_of
 from serinus.ports import Board, Clock, Store
 from serinus.predictions import Answered, PredictionLog
+
+PATIENCE_S = 2.0
+"""How long a request may be pending, at least, and hold back the evidence of those that started after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,8 @@ class Gateway:
         self._new_id = new_id
         self._on_trouble = on_trouble
         self._draw = draw
-        self._ledger = Ledger()
+        self._ledger = Ledger(max(PATIENCE_S, 2.0 * timeout_s))
+        self._touched: dict[str, Touched | None] = {}
         self._totals: defaultdict[str, Totals] = defaultdict(Totals)
         self._following = Following(
             name,
@@ -114,20 +120,26 @@ class Gateway:
         if served is None:
             raise self._absent(deployment)
         forced = forced_role(header, allowed=served.state.settings.allow_forced)
-        role = forced if forced is not None else self._drawn(served, entity_id)
+        role, drawn = (forced, False) if forced is not None else self._drawn(served, entity_id)
         arm = served.canary if role is Role.CANARY and served.canary is not None else served.baseline
         if forced is not None:
             self._totals[deployment].forced += 1
         signature = served.baseline.predictor.version.signature
-        try:
-            row = signature.row(features)
-        except InvalidFeatures:
-            self._tally(arm, forced=forced is not None).client_errors += 1
-            raise
         spare = served.baseline if arm is served.canary and served.state.settings.failover else None
         started, at = self._clock.monotonic(), self._clock.now()
-        outcome = await ask(arm, spare, row, self._timeout_s, self._clock.monotonic)
-        _count(self._tally(arm, forced=forced is not None), outcome)
+        batch, ended = self._ledger.begin(started), None
+        try:
+            row = signature.row(features)
+            outcome = await ask(arm, spare, row, self._timeout_s, self._clock.monotonic)
+            ended = error_kind(outcome.failure), outcome.latency_ms
+        except InvalidFeatures:
+            ended = "client", 0.0
+            raise
+        finally:
+            if ended is None or forced is not None:  # nobody waits for it any more, or it is no evidence
+                self._ledger.drop(batch)
+            else:
+                self._ledger.end(batch, arm.key if drawn else arm.aside, *ended)
         record = self._record(served, arm, outcome, at, forced=forced is not None)
         self._log.append(Answered(record, signature.names, tuple(row), entity_id))
         if outcome.answer is None or outcome.answered_by is None:
@@ -144,13 +156,6 @@ class Gateway:
             model_version=outcome.answered_by.name,
             failover=outcome.failure is not None,
         )
-
-    def _tally(self, arm: Arm, *, forced: bool) -> Tally:
-        """Give where a request is counted: under the split it was drawn under, and nowhere if it was forced.
-
-        The ledger is asked only when there is something to count: it may have put an earlier tally away meanwhile.
-        """
-        return Tally() if forced else self._ledger.tally(arm.key)
 
     def _record(self, served: Served, arm: Arm, outcome: Outcome, at: datetime, *, forced: bool) -> PredictionRecord:
         split, answer, failure = served.split, outcome.answer, outcome.failure
@@ -173,16 +178,27 @@ class Gateway:
             forced=forced,
         )
 
-    def _drawn(self, served: Served, entity_id: str | None) -> Role:
-        """Draw a role; a canary that nobody judges gets nothing."""
-        role = served.draw(self._point(served, entity_id))
-        return role if role is Role.BASELINE or self._board.leased() else Role.BASELINE
+    def _drawn(self, served: Served, entity_id: str | None) -> tuple[Role, bool]:
+        """Draw a role, and say whether the request is part of the comparison: the split alone decided, and it is new.
 
-    def _point(self, served: Served, entity_id: str | None) -> float:
+        A canary that is not loaded here, or that nobody judges, gets nothing.
+        """
         split = served.split
-        if split is not None and split.sticky and entity_id is not None:
-            return sticky_point(self._sticky_key, split.rollout, entity_id)
-        return self._draw()
+        if split is None or served.canary is None or not split.share or not self._board.leased():
+            return Role.BASELINE, False
+        if not split.sticky or entity_id is None:
+            return assign(split, self._draw()), True
+        point = sticky_point(self._sticky_key, split.rollout, entity_id)
+        return assign(split, point), self._is_new(served, split.rollout, point)
+
+    def _is_new(self, served: Served, rollout: str, point: float) -> bool:
+        """Whether an entity is a new one to a sequential test; the rule of thresholds counts requests."""
+        if rollout not in self._touched:
+            for ended in [known for known in self._touched if owner(known) == served.state.name]:
+                del self._touched[ended]
+            self._touched[rollout] = Touched() if isinstance(served.state.policy, SequentialPolicy) else None
+        touched = self._touched[rollout]
+        return touched is None or touched.first(point)
 
     def _absent(self, deployment: str) -> SerinusError:
         trouble = self._following.troubles().get(deployment)
@@ -254,7 +270,7 @@ class Gateway:
             await asyncio.sleep(self._evidence_interval_s)
 
     def _evidence_report(self) -> EvidenceReport:
-        return EvidenceReport(self.name, self.boot, self._ledger.evidence())
+        return EvidenceReport(self.name, self.boot, self._ledger.settled(self._clock.monotonic()))
 
 
 def error_kind(failure: SerinusError | None) -> str:
@@ -262,11 +278,3 @@ def error_kind(failure: SerinusError | None) -> str:
     if failure is None:
         return ""
     return failure.kind if isinstance(failure, ModelError) else "platform"
-
-
-def _count(tally: Tally, outcome: Outcome) -> None:
-    kind = error_kind(outcome.failure)
-    if kind == "platform":
-        tally.platform_errors += 1
-    else:
-        tally.asked(outcome.latency_ms, kind)

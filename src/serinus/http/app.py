@@ -14,7 +14,7 @@ from serinus import __version__
 from serinus.assembly import System
 from serinus.core.errors import SerinusError
 from serinus.gateway import Gateway
-from serinus.http import control, operations, problems
+from serinus.http import control, evidence, operations, problems
 from serinus.http.asgi import Application
 from serinus.http.guard import LoopbackGuard
 from serinus.http.limits import BodyLimit
@@ -65,6 +65,7 @@ def control_plane(system: Enter, *, serves: bool = True) -> FastAPI:
     if serves:
         app.include_router(control.models)
         app.include_router(control.deployments)
+        app.include_router(evidence.evidence)
     app.add_exception_handler(SerinusError, _on_serinus_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error if serves else _on_checkers_http_error)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from serinus.assembly import System
 from serinus.core.commands import (
+    Approve,
     Command,
     Configure,
     Create,
@@ -22,7 +23,6 @@ from serinus.core.commands import (
 )
 from serinus.core.errors import InvalidInput, Unavailable
 from serinus.core.events import EventKind
-from serinus.core.ledger import outside
 from serinus.core.names import VersionRef
 from serinus.core.policy import Settings
 from serinus.core.records import Lineage, Once
@@ -210,9 +210,15 @@ async def configure(call: Commanded, name: Name, body: schemas.SettingsChange) -
 @deployments.post("/{name}/canary", status_code=201, summary="Start a canary")
 async def start(call: Commanded, name: Name, body: schemas.CanaryIn) -> Document:
     """Load, warm and check a version, then give it its first share of the traffic."""
+    plan, weight = body.way()
     model = body.model if body.model is not None else (await call.system.engine.deployment(name)).baseline.model
     command = StartCanary(
-        canary=VersionRef(model, body.version), weight=body.weight, actor=call.actor, reason=body.reason
+        canary=VersionRef(model, body.version),
+        weight=weight,
+        plan=plan,
+        replace=body.replace,
+        actor=call.actor,
+        reason=body.reason,
     )
     return await call.execute(name, command, body.expected_generation)
 
@@ -236,6 +242,7 @@ def _simple(verb: str, summary: str, make: Callable[..., Command]) -> None:
 
 _simple("pause", "Pause the rollout", Pause)
 _simple("resume", "Resume the rollout", Resume)
+_simple("approve", "Give a person's word for the step that the plan waits at", Approve)
 _simple("promote", "Make the canary the baseline", Promote)
 _simple("rollback", "End the rollout with all traffic on the baseline", Rollback)
 _simple("undo", "Return to the version before the last promotion", Undo)
@@ -271,19 +278,3 @@ async def list_events(
     )
     page, more = events[:limit], len(events) > limit
     return {"events": [documents.of_event(each) for each in page], "next": page[-1].id if more else None}
-
-
-@deployments.get("/{name}/health", summary="See the newest verdict")
-async def health(system: In, name: Name) -> Document:
-    """Give the newest health check: verdict, reason and the numbers it rests on."""
-    state = await system.engine.deployment(name)
-    document = documents.of_health(state, await system.store.last_snapshot(name))
-    return document | {"warnings": standing.withheld(system, state)}
-
-
-@deployments.get("/{name}/metrics", summary="See what both arms do")
-async def metrics(system: In, name: Name) -> Document:
-    """Give requests, errors and latency of both arms over the active or last rollout."""
-    state = await system.engine.deployment(name)
-    counted = state.rollout.id if state.rollout else outside(name)
-    return documents.of_metrics(state, await system.gatherer.totals(counted))

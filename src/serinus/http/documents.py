@@ -1,15 +1,18 @@
 """What the control plane gives: values of the core as JSON documents."""
 
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import asdict, fields
+from datetime import datetime, timedelta
 
 from serinus.core.deployment import Deployment, Rollout
 from serinus.core.evidence import Counts, Evidence, arm, log_quantile
-from serinus.core.judge import ArmReport
+from serinus.core.judge import ArmReport, MetricVerdict
 from serinus.core.lifecycle import possible
+from serinus.core.policy import Settings, policy_values
 from serinus.core.records import HealthSnapshot, ModelSummary, ModelVersion, RecordedEvent
 from serinus.core.routing import Role
+from serinus.core.verdicts import encoded_metric
 from serinus.engine import Done
+from serinus.plans import to_document
 
 Document = dict[str, object]
 
@@ -58,6 +61,23 @@ def of_rollout(rollout: Rollout) -> Document:
         "started_at": rollout.started_at.isoformat(),
         "ended_at": _time(rollout.ended_at),
         "reason": rollout.reason,
+        "plan": _of_plan(rollout),
+        "bake_until": _time(rollout.bake_until),
+    }
+
+
+def _of_plan(rollout: Rollout) -> Document | None:
+    """Describe the plan of a rollout, and the step that is not done yet."""
+    plan, progress = rollout.plan, rollout.progress
+    if plan is None or progress is None:
+        return None
+    return {
+        "name": plan.name,
+        "steps": [str(step) for step in plan.steps],
+        "step": progress.step,
+        "step_at": progress.entered_at.isoformat(),
+        "waiting_for_approval": rollout.waits_for_approval,
+        "document": to_document(plan),
     }
 
 
@@ -79,7 +99,7 @@ def of_deployment(state: Deployment) -> Document:
         "baseline": str(state.baseline),
         "previous": [str(ref) for ref in state.previous],
         "created_at": state.created_at.isoformat(),
-        "settings": asdict(state.settings),
+        "settings": _of_settings(state.settings),
         "rollout": of_rollout(state.rollout) if state.rollout else None,
         "possible": list(possible(state)),
     }
@@ -116,7 +136,10 @@ def of_health(state: Deployment, snapshot: HealthSnapshot | None) -> Document:
         "checked_at": _time(last.at if last else None),
         "baseline": _of_report(verdict.baseline) if verdict else None,
         "canary": _of_report(verdict.canary) if verdict else None,
-        "policy": asdict(verdict.policy if verdict else state.settings.policy),
+        "policy": policy_values(verdict.policy if verdict else state.policy),
+        "metrics": [_of_metric(each, rollout) for each in verdict.metrics] if verdict else [],
+        "alarms": list(verdict.alarms) if verdict else [],
+        "waiting": _waiting(rollout, last),
     }
 
 
@@ -131,6 +154,29 @@ def of_metrics(state: Deployment, evidence: Evidence) -> Document:
         "baseline": _of_counts(str(baseline), arm(evidence, Role.BASELINE)),
         "canary": _of_counts(str(rollout.canary), arm(evidence, Role.CANARY)) if rollout else None,
     }
+
+
+def _waiting(rollout: Rollout | None, last: HealthSnapshot | None) -> str:
+    """Say what a plan or a bake waits for."""
+    if rollout is None or last is None or not (rollout.plan or rollout.bake_until):
+        return ""
+    return last.action if " " in last.action and not last.action.startswith("withheld: ") else ""
+
+
+def _of_settings(settings: Settings) -> Document:
+    return {
+        field.name: policy_values(settings.policy) if field.name == "policy" else getattr(settings, field.name)
+        for field in fields(settings)
+    }
+
+
+def _of_metric(metric: MetricVerdict, rollout: Rollout | None) -> Document:
+    """Describe a metric; ``since`` is when the evidence against the canary began to grow."""
+    document = encoded_metric(metric) | {"since": None}
+    since_s = document.pop("worse_since_s")
+    if rollout is not None and isinstance(since_s, float):
+        document["since"] = _time(rollout.started_at + timedelta(seconds=since_s))
+    return document
 
 
 def _of_report(report: ArmReport) -> Document:

@@ -5,7 +5,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from serinus.core.policy import Settings
+from serinus.core.errors import InvalidInput
+from serinus.core.plan import Plan
+from serinus.core.policy import Settings, policy_over
+from serinus.core.presets import PRESETS
+from serinus.plans import plan_of
 
 LARGEST_VERSION = 999_999_999
 """The largest number that ``NAME@NUMBER`` can name."""
@@ -67,16 +71,31 @@ class VersionIn(Body):
 
 
 class PolicyIn(Body):
-    """The rule a canary is judged by; what is left out stays as it is (or at the article's values)."""
+    """The rule a canary is judged by; what is left out stays as it is (or at its default).
 
-    name: str | None = Field(default=None, examples=["threshold"])
-    error_delta: float | None = Field(
-        None, description="Difference of error rates; 0.05 is five points", examples=[0.05]
+    The policies have different values: another name begins at that policy's defaults.
+    """
+
+    name: str | None = Field(default=None, description="sequential or threshold", examples=["sequential"])
+    interval_s: float | None = Field(default=None, description="Seconds between two looks", examples=[1])
+    error_margin: float | None = Field(
+        None, description="sequential: a canary worse by so much is not promoted; 0.05 is five points", examples=[0.05]
     )
-    p95_delta_ms: float | None = Field(default=None, examples=[100])
-    min_requests: int | None = Field(default=None, examples=[100])
-    window_s: float | None = Field(default=None, examples=[300])
-    interval_s: float | None = Field(default=None, examples=[30])
+    error_tolerance: float | None = Field(
+        None, description="sequential: one worse by so little is not rolled back; default: margin / 10"
+    )
+    p95_margin_ms: float | None = Field(default=None, description="sequential", examples=[100])
+    p95_tolerance_ms: float | None = Field(default=None, description="sequential; default: margin / 10")
+    alpha: float | None = Field(default=None, description="sequential: probability of a false rollback, at most")
+    beta: float | None = Field(default=None, description="sequential: probability of a false promotion, at most")
+    horizon_s: float | None = Field(default=None, description="sequential: seconds for which alpha holds")
+    bake_s: float | None = Field(default=None, description="sequential: seconds before which nothing is promoted")
+    error_role: str | None = Field(default=None, description="sequential: guardrail, signal or dry-run")
+    p95_role: str | None = Field(default=None, description="sequential: guardrail, signal or dry-run")
+    error_delta: float | None = Field(None, description="threshold: difference of error rates; 0.05 is five points")
+    p95_delta_ms: float | None = Field(default=None, description="threshold")
+    min_requests: int | None = Field(default=None, description="threshold: canary requests before a promotion")
+    window_s: float | None = Field(default=None, description="threshold: seconds looked back")
 
 
 class SettingsIn(Body):
@@ -97,7 +116,7 @@ class SettingsIn(Body):
         """Give the settings with these on top; InvalidInput names a value that cannot be."""
         given = self.model_dump(exclude_none=True, exclude={"policy"})
         rule = self.policy.model_dump(exclude_none=True) if self.policy else {}
-        return replace(present, **given, policy=replace(present.policy, **rule))
+        return replace(present, **given, policy=policy_over(present.policy, rule))
 
 
 class DeploymentIn(Body):
@@ -123,9 +142,37 @@ class CanaryIn(Body):
 
     version: int = Field(ge=1, le=LARGEST_VERSION, examples=[2])
     model: str | None = Field(default=None, description="Default: the baseline's model")
-    weight: Weight
+    weight: Weight | None = None
+    plan: str | dict[str, object] | None = Field(
+        default=None,
+        description="In place of a weight: a plan's document, or the name of one that is there",
+        examples=["standard"],
+    )
+    replace: bool = Field(default=False, description="Roll back the canary that is under way, if there is one")
     reason: Reason = ""
     expected_generation: Generation = None
+
+    def way(self) -> tuple[Plan | None, float]:
+        """Give the plan, if there is one, and the first weight; InvalidInput where it is not one of the two."""
+        if (self.weight is None) == (self.plan is None):
+            raise InvalidInput(
+                "A canary is started with a weight or by a plan.",
+                field="weight" if self.plan is None else "plan",
+                remedy="Give one of them: weight is a share in percent, plan a name or a document.",
+            )
+        if self.plan is None:
+            return None, self.weight or 0.0
+        plan = preset(self.plan) if isinstance(self.plan, str) else plan_of(self.plan)
+        return plan, plan.first_weight
+
+
+def preset(name: str) -> Plan:
+    """Give a plan that is there by its name, or raise InvalidInput."""
+    if name not in PRESETS:
+        raise InvalidInput(
+            f"There is no plan {name!r}.", field="plan", remedy=f"There are {', '.join(PRESETS)}; or send a document."
+        )
+    return PRESETS[name]
 
 
 class TrafficIn(Body):

@@ -92,7 +92,7 @@ class ServerSettings(BaseSettings):
         le=86_400,
         description="Seconds after which canaries lose their traffic when no checker judges them any more",
     )
-    check_interval: float = Field(1.0, ge=0.05, le=3600, description="Seconds between rounds of health checks")
+    check_interval: float = Field(0.25, ge=0.05, le=3600, description="Seconds between rounds of health checks")
     evidence_interval: float = Field(0.25, ge=0.01, le=60, description="Seconds between reports of evidence")
     acknowledge_timeout: float = Field(
         2.0, ge=0, le=60, description="Seconds a command waits for gateways to take over its split"

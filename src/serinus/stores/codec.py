@@ -15,7 +15,9 @@ from serinus.core.deployment import Deployment, Rollout
 from serinus.core.errors import InvalidInput, PlatformError, SerinusError
 from serinus.core.events import Event
 from serinus.core.judge import Verdict
+from serinus.core.looks import Tested, decoded_look, encoded_look
 from serinus.core.names import VersionRef
+from serinus.core.policy import POLICIES, Policy, SequentialPolicy
 from serinus.core.records import (
     EvidenceReport,
     HealthSnapshot,
@@ -28,6 +30,7 @@ from serinus.core.records import (
     decoded_evidence,
     encoded_evidence,
 )
+from serinus.core.sequential import decoded, encoded
 from serinus.stores import tables
 
 Columns = dict[str, object]
@@ -102,6 +105,20 @@ def snapshot_columns(snapshot: HealthSnapshot) -> Columns:
         "reason": snapshot.reason,
         "action": snapshot.action,
         "evidence": _json(encoded_evidence(snapshot.evidence)),
+        "look": None if snapshot.look is None else _json(encoded_look(snapshot.look)),
+    }
+
+
+def tested_columns(tested: Tested) -> Columns:
+    """Give the row of how far a rollout's test has come."""
+    return {
+        "rollout": tested.rollout,
+        "policy": _json(tested.policy),
+        "state": _json(encoded(tested.test)),
+        "seen": _json(encoded_evidence(tested.seen)),
+        "begun": _json(encoded_evidence(tested.begun)),
+        "split_version": tested.split_version,
+        "at": tested.at,
     }
 
 
@@ -213,6 +230,20 @@ def _snapshot(columns: Columns) -> HealthSnapshot:
         reason=_as(str, columns["reason"]),
         action=_as(str, columns["action"]),
         evidence=decoded_evidence(_decoded(list[list[object]], columns["evidence"])),
+        look=None if columns["look"] is None else decoded_look(_decoded(list[object], columns["look"])),
+    )
+
+
+def _tested(columns: Columns) -> Tested:
+    seen, begun = (decoded_evidence(_decoded(list[list[object]], columns[name])) for name in ("seen", "begun"))
+    return Tested(
+        rollout=_as(str, columns["rollout"]),
+        policy=_decoded(SequentialPolicy, columns["policy"]),
+        test=decoded(_decoded(dict[str, object], columns["state"])),
+        seen=seen,
+        begun=begun,
+        at=_as(datetime, columns["at"]),
+        split_version=_as(int, columns["split_version"]),
     )
 
 
@@ -231,11 +262,21 @@ def _prediction(columns: Columns) -> PredictionRecord:
 
 
 def _as(kind: type[T], value: object) -> T:
-    return msgspec.convert(value, kind)
+    return msgspec.convert(value, kind, dec_hook=_chosen)
 
 
 def _decoded(kind: type[T], text: object) -> T:
-    return msgspec.json.decode(_as(str, text), type=kind)
+    return msgspec.json.decode(_as(str, text), type=kind, dec_hook=_chosen)
+
+
+def _chosen(kind: type, value: object) -> object:
+    """Read a policy: which one it is, its name tells."""
+    if kind is object:  # anything goes
+        return value
+    if kind is not Policy or not isinstance(value, Mapping) or value.get("name") not in POLICIES:
+        message = f"{value!r} is no {kind.__name__}"
+        raise ValueError(message)
+    return msgspec.convert(value, POLICIES[value["name"]])
 
 
 _PREDICTION_FIELDS = tuple(tables.predictions.c.keys())
@@ -246,6 +287,7 @@ read_deployment = partial(_read_row, tables.deployments, _deployment)
 read_rollout = partial(_read_row, tables.rollouts, _rollout)
 read_event = partial(_read_row, tables.events, _event)
 read_snapshot = partial(_read_row, tables.health_snapshots, _snapshot)
+read_tested = partial(_read_row, tables.sequential_tests, _tested)
 read_prediction = partial(_read_row, tables.predictions, _prediction)
 read_report = partial(_read_row, tables.boot_evidence, _report)
 read_outcome = partial(_read_row, tables.outcomes, _outcome)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from serinus.core.deployment import Deployment, Rollout
 from serinus.core.errors import AlreadyExists, PlatformError, StaleGeneration
 from serinus.core.events import Event
+from serinus.core.looks import Tested
 from serinus.core.names import VersionRef
 from serinus.core.records import (
     EvidenceReport,
@@ -42,6 +43,7 @@ from serinus.stores.tables import (
     outcomes,
     predictions,
     rollouts,
+    sequential_tests,
 )
 from serinus.stores.urls import parsed, postgresql_url
 
@@ -184,13 +186,31 @@ class SqlStore:
         return await self._all(wanted.order_by(rollouts.c.number.desc()).limit(limit), codec.read_rollout)
 
     async def save_snapshot(
-        self, snapshot: HealthSnapshot, *, reports: Sequence[EvidenceReport] = (), term: int | None = None
+        self,
+        snapshot: HealthSnapshot,
+        *,
+        reports: Sequence[EvidenceReport] = (),
+        term: int | None = None,
+        tested: Tested | None = None,
+        missed: Sequence[HealthSnapshot] = (),
     ) -> None:
+        rows = [codec.snapshot_columns(each) for each in (*missed, snapshot)]
         async with self._writing() as connection:
             await leases.fence(connection, term)
-            await connection.execute(health_snapshots.insert(), codec.snapshot_columns(snapshot))
+            await connection.execute(health_snapshots.insert(), rows)
             if reports:
                 await self._keep_reports(connection, snapshot, reports)
+            if tested is not None:
+                insert = self._database.insert(sequential_tests).values(codec.tested_columns(tested))
+                changing = {
+                    each.name: insert.excluded[each.name] for each in sequential_tests.c if not each.primary_key
+                }
+                await connection.execute(insert.on_conflict_do_update(index_elements=["rollout"], set_=changing))
+
+    async def tested(self, rollout: str) -> Tested | None:
+        return await self._first(
+            select(sequential_tests).where(sequential_tests.c.rollout == rollout), codec.read_tested
+        )
 
     async def kept_reports(self, rollout: str) -> list[EvidenceReport]:
         wanted = select(boot_evidence).where(boot_evidence.c.rollout == rollout)
@@ -205,6 +225,14 @@ class SqlStore:
         if until is not None:
             wanted = wanted.where(health_snapshots.c.at <= until)
         return await self._all(_newest_snapshots(wanted).limit(limit), codec.read_snapshot)
+
+    async def looks(self, rollout: str, *, after: int = 0, limit: int = 1000) -> list[tuple[int, HealthSnapshot]]:
+        number = health_snapshots.c.id
+        wanted = select(health_snapshots).where(health_snapshots.c.rollout == rollout, number > after)
+        wanted = wanted.where(health_snapshots.c.look.is_not(None)).order_by(number).limit(limit)
+        async with self._reading() as connection:
+            rows = (await connection.execute(wanted)).all()
+        return [(int(row.id), codec.read_snapshot(row)) for row in rows]
 
     async def last_snapshot(self, deployment: str) -> HealthSnapshot | None:
         wanted = select(health_snapshots).where(health_snapshots.c.deployment == deployment)

@@ -167,6 +167,7 @@ health_snapshots = Table(
     Column("reason", PlainText, nullable=False),
     Column("action", PlainText, nullable=False),
     Column("evidence", PlainText, nullable=False),
+    Column("look", PlainText),
     Index("ix_health_snapshots_rollout_at", "rollout", "at"),
     Index("ix_health_snapshots_deployment_at", "deployment", "at"),
     sqlite_autoincrement=True,
@@ -205,6 +206,19 @@ boot_evidence = Table(
     Column("gateway", PlainText, nullable=False),
     Column("evidence", PlainText, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# How far the sequential test of a rollout has come.
+sequential_tests = Table(
+    "sequential_tests",
+    metadata,
+    Column("rollout", PlainText, primary_key=True),
+    Column("policy", PlainText, nullable=False),
+    Column("state", PlainText, nullable=False),
+    Column("seen", PlainText, nullable=False),
+    Column("begun", PlainText, nullable=False),
+    Column("split_version", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
 )
 
 leases = Table(

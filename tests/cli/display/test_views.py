@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,13 +13,17 @@ from rich.console import Console, RenderableType
 
 from serinus.cli.display.answer import answer_view
 from serinus.cli.display.arms import health_view, metrics_view
+from serinus.cli.display.explain import explanation_view
 from serinus.cli.display.models import models_view, version_view, versions_view
-from serinus.cli.display.release import deployment_view, overview
+from serinus.cli.display.release import deployment_view, overview, policy_words
+from serinus.cli.display.replay import replay_view
 from serinus.cli.display.screen import Screen
 from serinus.cli.display.split import split_bar
 from serinus.cli.display.timeline import timeline
 from serinus.cli.display.words import rows
 from serinus.core.events import EventKind
+from serinus.core.judge import MetricVerdict
+from serinus.core.policy import SequentialPolicy, policy_values
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -35,8 +40,13 @@ JSON = st.recursive(
     max_leaves=8,
 )
 
-ROLLOUT = ["id", "canary", "baseline", "weight", "phase", "started_at", "ended_at", "reason"]
+ROLLOUT = ["id", "canary", "baseline", "weight", "phase", "started_at", "ended_at", "reason", "bake_until"]
+PLAN = ["name", "steps", "step", "step_at", "waiting_for_approval"]
 POLICY = ["name", "error_delta", "p95_delta_ms", "min_requests", "window_s", "interval_s"]
+SEQUENTIAL = [field.name for field in fields(SequentialPolicy)]
+METRIC = [field.name for field in fields(MetricVerdict)] + ["since"]
+DECISION = ["at", "kind", "actor", "reason", "generation", "policy_digest", "for", "against"]
+COURSE = ["promotion", "rollback", "last"]
 ARM = ["version", "requests", "errors", "model_errors", "error_rate", "p50_ms", "p95_ms"]
 EVENT = ["id", "at", "kind", "actor", "reason", "data"]
 VERSION = ["ref", "created_at", "metrics", "description", "created_by", "format", "size", "lineage", "examples"]
@@ -47,14 +57,21 @@ def some(names: list[str], **parts: st.SearchStrategy[Any]) -> st.SearchStrategy
     return st.fixed_dictionaries({}, optional=dict.fromkeys(names, JSON) | {n: JSON | p for n, p in parts.items()})
 
 
-POLICIES = st.fixed_dictionaries(dict.fromkeys(POLICY, JSON)) | some(POLICY)
+POLICIES = st.one_of(
+    *(st.fixed_dictionaries(dict.fromkeys(names, JSON)) for names in (POLICY, SEQUENTIAL)), some(POLICY)
+)
+METRICS = st.lists(some(METRIC), max_size=2)
+ROLLOUTS = some(ROLLOUT, plan=some(PLAN), phase=st.just("baking"))
+COURSES = some(COURSE, policy=POLICIES, promotion=some(["at", "after_s", "reason"]), last=some(["health", "reason"]))
 SETTINGS = some(["sticky", "failover", "promote_from_weight", "new"], policy=POLICIES)
 DEPLOYMENTS = some(
     ["name", "status", "generation", "baseline", "previous", "created_at", "possible", "warnings"],
-    rollout=some(ROLLOUT),
+    rollout=ROLLOUTS,
     settings=SETTINGS,
 )
-DATA = st.dictionaries(st.sampled_from(["from", "to", "canary", "baseline", "weight", "changes", "new"]), JSON)
+DATA = st.dictionaries(
+    st.sampled_from(["from", "to", "canary", "baseline", "weight", "changes", "step", "of", "holdback", "new"]), JSON
+)
 FEATURES = some(["features"], output=some(["kind", "classes", "class_names"]))
 VERSIONS = some(VERSION, signature=FEATURES)
 
@@ -67,10 +84,32 @@ VIEWS: dict[str, tuple[View, st.SearchStrategy[dict[str, Any]]]] = {
     "health": (
         health_view,
         some(
-            ["status", "health", "recommendation", "reason", "action", "checked_at"],
+            ["status", "health", "recommendation", "reason", "action", "checked_at", "alarms", "waiting"],
             baseline=some(ARM),
             canary=some(ARM),
             policy=POLICIES,
+            metrics=METRICS,
+        ),
+    ),
+    "explanation": (
+        explanation_view,
+        some(
+            ["deployment"],
+            rollout=ROLLOUTS,
+            policy=POLICIES,
+            decisions=st.lists(
+                some(DECISION, policy=POLICIES, baseline=some(ARM), canary=some(ARM), metrics=METRICS), max_size=2
+            ),
+        ),
+    ),
+    "replay": (
+        replay_view,
+        some(
+            ["rollout", "policy_file", "looks", "same"],
+            happened=some(ROLLOUT),
+            recorded=COURSES,
+            other=COURSES,
+            first_difference=some(["look", "at"], recorded=some(["health", "reason"]), replayed=some(["health"])),
         ),
     ),
     "metrics": (metrics_view, some(["deployment", "rollout", "since"], baseline=some(ARM), canary=some(ARM))),
@@ -95,7 +134,7 @@ def printed(view: View, document: dict[str, Any], screen: Screen) -> str:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-@given(data=st.data(), width=st.sampled_from([20, 60, 100]), unicode=st.booleans())
+@given(data=st.data(), width=st.sampled_from([20, 60, 120]), unicode=st.booleans())
 def test_a_view_shows_whatever_document_it_is_given(name: str, data: st.DataObject, width: int, unicode: bool) -> None:  # noqa: FBT001
     view, documents = VIEWS[name]
 
@@ -118,6 +157,27 @@ def test_every_kind_of_event_has_a_word_of_its_own(kind: EventKind) -> None:
 
     assert "\N{BULLET}" in unknown
     assert "\N{BULLET}" not in known
+
+
+@pytest.mark.parametrize(
+    ("roles", "said", "unsaid"),
+    [
+        ({"p95_role": "signal"}, "latencies are only shown", "p95"),
+        ({"error_role": "dry-run"}, "errors decide in a dry run", "points"),
+        ({"error_role": "signal", "p95_role": "dry-run"}, "nothing rolls back and nothing promotes", "odds"),
+    ],
+)
+def test_a_policy_is_said_without_what_does_not_decide(roles: dict[str, str], said: str, unsaid: str) -> None:
+    words = policy_words(policy_values(SequentialPolicy(**roles)))  # type: ignore[arg-type]  # names of fields
+
+    assert said in words
+    assert unsaid not in words
+
+
+def test_tolerances_that_are_given_are_said() -> None:
+    words = policy_words(policy_values(SequentialPolicy(error_tolerance=0.01, p95_tolerance_ms=3.0, alpha=0.001)))
+
+    assert "worse than 1 point more errors or p95 3 ms slower rolls back at odds 1 000 to 1" in words
 
 
 @pytest.mark.parametrize("width", [60, 120])

@@ -73,3 +73,18 @@ def test_a_span_is_told_in_the_unit_that_fits(seconds: float, text: str) -> None
 )
 def test_commands_are_written_as_they_are_typed(possible: object, text: str) -> None:
     assert words.commands(possible) == text
+
+
+@pytest.mark.parametrize(
+    ("log", "text"),
+    [(0.0, "1:1"), (6.02, "412:1"), (-3.9, "1:49"), (50.0, ">1e6:1"), (-700.0, "1:>1e6"), (None, "-")],
+)
+def test_evidence_is_written_as_odds(log: float | None, text: str) -> None:
+    assert words.odds(log) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-5, "now"), (40, "in 40 s"), (119, "in 119 s"), (240, "in 4 min"), (8000, "in 2 h")]
+)
+def test_how_long_it_is_until_something_is_written(seconds: float, text: str) -> None:
+    assert words.ahead((NOW + timedelta(seconds=seconds)).isoformat(), NOW) == text

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from serinus.cli.display.badges import health_badge
+from serinus.cli.display.evidence import metrics_table
 from serinus.cli.display.release import policy_words, warnings_of
 from serinus.cli.display.screen import Screen
-from serinus.cli.display.words import ago, count, mapped, milliseconds, number, plain, rate
+from serinus.cli.display.words import ago, count, listed, mapped, milliseconds, number, plain, rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ def _more_ms(difference: float) -> str:
     return f"{difference:+.1f} ms"
 
 
+COUNTED = (Measure("requests", "requests", count), Measure("errors", "errors", count))
 CHECKED = (
-    Measure("requests", "requests", count),
-    Measure("errors", "errors", count),
+    *COUNTED,
     Measure("error rate", "error_rate", rate, _points, "error_delta"),
     Measure("p95", "p95_ms", milliseconds, _more_ms, "p95_delta_ms"),
 )
@@ -58,9 +59,12 @@ _UNITS = {"error_delta": _points, "p95_delta_ms": _more_ms}
 
 def health_view(health: Mapping[str, Any], screen: Screen, *, policy: bool = True) -> RenderableType:
     """Show the last verdict and what it rests on; ``policy``: say the rule, too."""
-    parts: list[RenderableType] = [_verdict(health, screen), *warnings_of([health], screen)]
+    parts: list[RenderableType] = [_verdict(health, screen), *warnings_of([health], screen), *alarms(health, screen)]
+    metrics = metrics_table(health, screen)
     if health.get("baseline") or health.get("canary"):
-        parts += ["", comparison(CHECKED, health, screen)]
+        parts += ["", comparison(CHECKED if metrics is None else COUNTED, health, screen)]
+    if metrics is not None:
+        parts += ["", metrics]
     rule = policy_words(health.get("policy")) if policy else ""
     if rule:
         parts += ["", Padding(Text(rule, "dim"), (0, 0, 0, 2), expand=False)]
@@ -81,14 +85,17 @@ def comparison(measures: Sequence[Measure], document: Mapping[str, Any], screen:
     """Set the document's ``baseline`` and ``canary`` side by side; a measure that neither has is left out."""
     baseline, canary = mapped(document.get("baseline")), mapped(document.get("canary"))
     policy = mapped(document.get("policy"))
-    limited = any(measure.limit for measure in measures) and bool(policy) and not screen.narrow
+    limited = any(measure.limit and number(policy.get(measure.limit)) is not None for measure in measures)
+    limited = limited and not screen.narrow
     shown = [measure for measure in measures if measure.key in baseline or measure.key in canary]
     if not shown:
         return Text("  no requests yet", "dim")
     table = screen.table("")
     for role, arm in (("baseline", baseline), ("canary", canary)):
         table.add_column(_heading(role, arm), justify="right", overflow="fold")
-    table.add_column("difference", justify="right")
+    compared = any(measure.difference for measure in shown)
+    if compared:
+        table.add_column("difference", justify="right")
     if limited:
         table.add_column("allowed", justify="right")
     for measure in shown:
@@ -98,8 +105,9 @@ def comparison(measures: Sequence[Measure], document: Mapping[str, Any], screen:
             Text(measure.label, "dim"),
             measure.written(baseline.get(measure.key)),
             measure.written(canary.get(measure.key)),
-            _difference_cell(measure, difference, limit, screen),
         ]
+        if compared:
+            row.append(_difference_cell(measure, difference, limit, screen))
         if limited:
             row.append(Text(f"{_UNITS[measure.limit](limit)}" if limit is not None else "", "dim"))
         table.add_row(*row)
@@ -146,7 +154,15 @@ def _verdict(health: Mapping[str, Any], screen: Screen) -> RenderableType:
         facts.append(f"action: {plain(health['action'])}")
     facts.append(f"checked {ago(health.get('checked_at'), screen.now)}")
     grid.add_row("", Text(screen.glyph(" \N{MIDDLE DOT} ", ", ").join(facts), "dim"))
+    if health.get("waiting"):
+        grid.add_row("", Text(f"the plan: {plain(health['waiting'])}", "cyan"))
     return grid
+
+
+def alarms(document: Mapping[str, Any], screen: Screen) -> list[RenderableType]:
+    """Give what is wrong with the comparison itself."""
+    mark = screen.glyph("\N{BLACK UP-POINTING SMALL TRIANGLE}", "!")
+    return [Text(f"{mark} {plain(each)}", "bold yellow") for each in listed(document.get("alarms"))]
 
 
 def _why_nothing(health: Mapping[str, Any]) -> str:

@@ -24,6 +24,13 @@ _STATUS = {
     "stable": Badge("\N{BLACK CIRCLE}", "o", "green"),
     "canary": Badge("\N{CIRCLE WITH LEFT HALF BLACK}", "%", "yellow"),
     "paused": Badge("\N{DOUBLE VERTICAL LINE}", "=", "magenta"),
+    "baking": Badge("\N{CIRCLE WITH RIGHT HALF BLACK}", "^", "green"),
+}
+_FINDINGS = {
+    "pass": Badge("\N{CHECK MARK}", "+", "green"),
+    "fail": Badge("\N{BALLOT X}", "x", "bold red"),
+    "inconclusive": Badge("?", "?", "cyan"),
+    "error": Badge("!", "!", "yellow"),
 }
 _HEALTH = {
     "healthy": Badge("\N{CHECK MARK}", "+", "green"),
@@ -39,7 +46,10 @@ _EVENTS = {
     "traffic_adjusted": Badge("\N{RIGHTWARDS ARROW OVER LEFTWARDS ARROW}", "~", "blue", "traffic adjusted"),
     "paused": Badge("\N{DOUBLE VERTICAL LINE}", "=", "magenta", "paused"),
     "resumed": Badge("\N{BLACK RIGHT-POINTING SMALL TRIANGLE}", ">", "magenta", "resumed"),
+    "step_reached": Badge("\N{RIGHTWARDS ARROW FROM BAR}", ">", "blue", "step reached"),
+    "approved": Badge("\N{CHECK MARK}", "+", "magenta", "approved"),
     "promoted": Badge("\N{BLACK UP-POINTING SMALL TRIANGLE}", "^", "bold green", "promoted"),
+    "bake_ended": Badge("\N{BLACK CIRCLE}", "o", "green", "bake ended"),
     "rolled_back": Badge("\N{ANTICLOCKWISE TOP SEMICIRCLE ARROW}", "<", "bold red", "rolled back"),
     "promotion_undone": Badge("\N{ANTICLOCKWISE TOP SEMICIRCLE ARROW}", "<", "red", "promotion undone"),
     "health_check_passed": Badge("\N{CHECK MARK}", "+", "green", "check passed"),
@@ -50,6 +60,8 @@ _EVENTS = {
     "auto_promotion_triggered": Badge("\N{UPWARDS ARROW FROM BAR}", "^", "bold green", "auto-promotion"),
     "rollback_recommended": Badge("\N{RIGHTWARDS ARROW}", ">", "red", "rollback advised"),
     "promotion_recommended": Badge("\N{RIGHTWARDS ARROW}", ">", "green", "promotion advised"),
+    "holding": Badge("\N{DOUBLE VERTICAL LINE}", "=", "yellow", "holding"),
+    "progress_overdue": Badge("!", "!", "red", "overdue"),
 }
 
 
@@ -63,6 +75,11 @@ def health_badge(health: object, screen: Screen) -> Text:
     if health is None:
         return Text("-", "dim")
     return _shown(_HEALTH.get(str(health), _UNKNOWN), plain(health), screen)
+
+
+def finding_badge(finding: object, screen: Screen) -> Text:
+    """Show what is known of a metric."""
+    return _shown(_FINDINGS.get(str(finding), _UNKNOWN), plain(finding), screen)
 
 
 def event_badge(kind: object, screen: Screen) -> Text:

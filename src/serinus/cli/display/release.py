@@ -12,7 +12,10 @@ from serinus.cli.display.badges import health_badge, status_badge
 from serinus.cli.display.screen import Screen
 from serinus.cli.display.split import BASELINE_STYLE, CANARY_STYLE, split_bar
 from serinus.cli.display.words import (
+    MISSING,
     ago,
+    ahead,
+    clock,
     commands,
     count,
     listed,
@@ -20,13 +23,16 @@ from serinus.cli.display.words import (
     number,
     pairs,
     plain,
+    points,
     scalar,
     seconds,
     weight,
 )
-from serinus.core.policy import ThresholdPolicy
+from serinus.core.policy import DRY_RUN, GUARDRAIL, SequentialPolicy, ThresholdPolicy
 
-ACTIVE = frozenset({"running", "paused"})
+BAKING = "baking"
+"""The phase after a promotion in which the version before it keeps a share of the traffic."""
+ACTIVE = frozenset({"running", "paused", BAKING})
 Document = Mapping[str, Any]
 BAR_WIDTH = 40
 SMALL_BAR_WIDTH = 16
@@ -76,8 +82,8 @@ def _row(deployment: Document, healths: Mapping[str, object], screen: Screen) ->
     rollout = active_rollout(deployment)
     return [
         _name(deployment, screen),
-        status_badge(deployment.get("status"), screen),
-        Text(plain(deployment.get("baseline"))),
+        Text().append_text(status_badge(deployment.get("status"), screen)).append(_place(rollout), "dim"),
+        Text(plain(_baseline(deployment))),
         Text(plain(rollout.get("canary"))) if rollout else Text("-", "dim"),
         split_bar(_share(rollout), SMALL_BAR_WIDTH, screen).append("  ").append(_shares(rollout)),
         health_badge(healths.get(str(deployment.get("name"))), screen),
@@ -88,6 +94,20 @@ def _name(deployment: Document, screen: Screen) -> Text:
     """Give the name, marked where there is something to know."""
     name = Text(plain(deployment.get("name")), "bold")
     return name.append(f" {_mark(screen)}", "yellow") if listed(deployment.get("warnings")) else name
+
+
+def _place(rollout: Document | None) -> str:
+    """Say where in its plan a rollout is: 4/10."""
+    plan = mapped((rollout or {}).get("plan"))
+    step, steps = number(plan.get("step")), listed(plan.get("steps"))
+    return f" {min(step + 1, len(steps)):.0f}/{len(steps)}" if step is not None and steps else ""
+
+
+def _baseline(deployment: Document) -> object:
+    """Give the version that the canary is compared with, which after a promotion is the one before."""
+    rollout = active_rollout(deployment)
+    baking = rollout is not None and rollout.get("phase") == BAKING
+    return (rollout or {}).get("baseline") if baking else deployment.get("baseline")
 
 
 def warnings_of(deployments: Sequence[Document], screen: Screen) -> list[RenderableType]:
@@ -105,10 +125,11 @@ def _stacked(deployments: list[dict[str, Any]], healths: Mapping[str, object], s
     for deployment in deployments:
         rollout, name = active_rollout(deployment), str(deployment.get("name"))
         line = _name(deployment, screen).append("  ").append_text(status_badge(deployment.get("status"), screen))
+        line.append(_place(rollout), "dim")
         if rollout:
             line.append("  ").append_text(health_badge(healths.get(name), screen))
         lines.append(line)
-        versions = f"{plain(deployment.get('baseline'))}"
+        versions = f"{plain(_baseline(deployment))}"
         if rollout:
             versions += f" / {plain(rollout.get('canary'))}"
         lines.append(Text(f"  {versions}  {_shares(rollout)}", "dim"))
@@ -141,9 +162,11 @@ def _split(deployment: Document, screen: Screen) -> RenderableType:
     grid = Table.grid(padding=(0, 0, 0, 2))
     grid.add_column(width=width)
     grid.add_row(split_bar(share, width, screen))
-    grid.add_row(_legend("baseline", deployment.get("baseline"), 100 - share, BASELINE_STYLE))
+    baking = rollout is not None and rollout.get("phase") == BAKING
+    roles = ("before", "promoted") if baking else ("baseline", "canary")
+    grid.add_row(_legend(roles[0], _baseline(deployment), 100 - share, BASELINE_STYLE))
     if rollout:
-        grid.add_row(_legend("canary", rollout.get("canary"), share, CANARY_STYLE))
+        grid.add_row(_legend(roles[1], rollout.get("canary"), share, CANARY_STYLE))
     return grid
 
 
@@ -158,6 +181,8 @@ def _facts(deployment: Document, screen: Screen) -> RenderableType:
     grid.add_column(overflow="fold")
     for name, fact in (
         ("  rollout", _rollout(deployment.get("rollout"), screen)),
+        ("  plan", _plan(deployment, screen)),
+        ("  bake", _bake(deployment, screen)),
         ("  settings", _settings(deployment.get("settings"))),
         ("  policy", policy_words(mapped(deployment.get("settings")).get("policy"))),
         ("  previous", ", ".join(plain(ref) for ref in reversed(listed(deployment.get("previous"))))),
@@ -180,6 +205,35 @@ def _rollout(rollout: object, screen: Screen) -> str:
     return f"{what} ({plain(rollout['reason'])})" if rollout.get("reason") else what
 
 
+def _plan(deployment: Document, screen: Screen) -> str:
+    """Say at which step of its plan a rollout is, since when, and what is wanted of a person."""
+    rollout = mapped(deployment.get("rollout"))
+    plan = mapped(rollout.get("plan"))
+    step, steps = number(plan.get("step")), listed(plan.get("steps"))
+    if not plan:
+        return ""
+    name = plain(plan.get("name"))
+    if rollout.get("ended_at") or step is None:
+        return name
+    at = int(step)
+    if not 0 <= at < len(steps):
+        return f"{name}: all {len(steps)} steps are done" if steps else name
+    place = f"{name}: step {at + 1} of {len(steps)}, {plain(steps[at])}"
+    if plan.get("waiting_for_approval"):
+        return f"{place}: canary approve {plain(deployment.get('name'))}"
+    return f"{place} (came to it {ago(plan['step_at'], screen.now)})" if plan.get("step_at") else place
+
+
+def _bake(deployment: Document, screen: Screen) -> str:
+    rollout = active_rollout(deployment) or {}
+    until = rollout.get("bake_until")
+    if rollout.get("phase") != BAKING or not until:
+        return ""
+    share = weight(100 - _share(rollout))
+    when = f"until {clock(until)}, {ahead(until, screen.now)}"
+    return f"{plain(rollout.get('baseline'))} keeps {share} {when}; promote ends it now, rollback undoes the promotion"
+
+
 def _settings(settings: object) -> str:
     if not isinstance(settings, dict):
         return ""
@@ -196,11 +250,52 @@ def policy_words(policy: object) -> str:
     """Say in a line what a policy allows."""
     if not isinstance(policy, dict):
         return ""
-    if not {field.name for field in fields(ThresholdPolicy)} <= set(policy):
-        return pairs(policy)
-    points = (number(policy["error_delta"]) or 0.0) * 100
+    for kind, say in ((ThresholdPolicy, _threshold_words), (SequentialPolicy, _sequential_words)):
+        if {field.name for field in fields(kind)} <= set(policy):
+            return f"{plain(policy['name'])}: {say(policy)}"
+    return pairs(policy)
+
+
+def _threshold_words(policy: Document) -> str:
     return (
-        f"{plain(policy['name'])}: at most {points:g} points more errors and "
-        f"{number(policy['p95_delta_ms']) or 0:g} ms slower; judged over {seconds(policy['window_s'])}, "
-        f"every {seconds(policy['interval_s'])}; promoted from {count(policy['min_requests'])} requests"
+        f"at most {points(policy['error_delta'])} more errors and {number(policy['p95_delta_ms']) or 0:g} ms slower; "
+        f"judged over {seconds(policy['window_s'])}, every {seconds(policy['interval_s'])}; "
+        f"promoted from {count(policy['min_requests'])} requests"
     )
+
+
+def _sequential_words(policy: Document) -> str:
+    errors, p95 = (policy[name] == GUARDRAIL for name in ("error_role", "p95_role"))
+    others = [
+        f"{name} {'decide in a dry run' if policy[role] == DRY_RUN else 'are only shown'}"
+        for name, role, decides in (("errors", "error_role", errors), ("latencies", "p95_role", p95))
+        if not decides
+    ]
+    if not errors and not p95:
+        return "; ".join(("nothing rolls back and nothing promotes", *others))
+    margins = {name: number(policy[f"{name}_margin{unit}"]) or 0.0 for name, unit in (("error", ""), ("p95", "_ms"))}
+    tolerances = {
+        name: margins[name] / 10 if tolerance is None else tolerance
+        for name, unit in (("error", ""), ("p95", "_ms"))
+        for tolerance in [number(policy[f"{name}_tolerance{unit}"])]
+    }
+    worse = [f"{points(tolerances['error'])} more errors"] * errors + [f"p95 {tolerances['p95']:g} ms slower"] * p95
+    within = [points(margins["error"])] * errors + [f"{margins['p95']:g} ms"] * p95
+    return "; ".join(
+        (
+            f"worse than {' or '.join(worse)} rolls back at odds {_odds_of(policy['alpha'])}",
+            f"within {' and '.join(within)} promotes, {seconds(policy['bake_s'])} old at least",
+            f"false alarms {_percent(policy['alpha'])} in {seconds(policy['horizon_s'])} at most",
+            *others,
+        )
+    )
+
+
+def _odds_of(risk: object) -> str:
+    value = number(risk)
+    return f"{count(1 / value)} to 1" if value else MISSING
+
+
+def _percent(share: object) -> str:
+    value = number(share)
+    return MISSING if value is None else f"{value * 100:.4g} %"

@@ -59,19 +59,34 @@ def _all_of(data: Data) -> str:
 
 
 def _moved(data: Data) -> str:
-    return f"{plain(data['from'])} to {plain(data['to'])}"
+    moved = f"{plain(data['from'])} to {plain(data['to'])}"
+    if not data.get("holdback"):
+        return moved
+    return f"{moved}; {plain(data['from'])} keeps {weight(data['holdback'])} until {clock(data['bake_until'])}"
 
 
 def _adjusted(data: Data) -> str:
-    return f"{weight(data['from'])} to {weight(data['to'])}"
+    adjusted = f"{weight(data['from'])} to {weight(data['to'])}"
+    return f"{adjusted}, {_reached(data)}" if data.get("of") else adjusted
+
+
+def _reached(data: Data) -> str:
+    done, number = data["step"], data["of"]
+    return f"step {done + 1} of {plain(number)}" if done < number else f"all {plain(number)} steps are done"
+
+
+def _approved(data: Data) -> str:
+    return f"step {data['step'] + 1}"
 
 
 def _started(data: Data) -> str:
-    return f"{plain(data['canary'])} at {weight(data['weight'])}, against {plain(data['baseline'])}"
+    by = f", by the plan {plain(data['plan'])}" if data.get("plan") else ""
+    return f"{plain(data['canary'])} at {weight(data['weight'])}, against {plain(data['baseline'])}{by}"
 
 
 def _rolled_back(data: Data) -> str:
-    return f"{plain(data['canary'])} taken out at {weight(data['weight'])}, {plain(data['baseline'])} stays"
+    stays = "serves again" if data.get("promotion") else "stays"
+    return f"{plain(data['canary'])} taken out at {weight(data['weight'])}, {plain(data['baseline'])} {stays}"
 
 
 def _created(data: Data) -> str:
@@ -88,7 +103,9 @@ def _configured(data: Data) -> str:
 _REASON_SAYS_IT = frozenset(
     kind
     for kind in EventKind
-    if kind.startswith(("health_check_", "auto_")) or kind.endswith("_recommended") or kind is EventKind.CANARY_REFUSED
+    if kind.startswith(("health_check_", "auto_"))
+    or kind.endswith("_recommended")
+    or kind in {EventKind.CANARY_REFUSED, EventKind.HOLDING, EventKind.PROGRESS_OVERDUE}
 )
 """Their data is the evidence in full; `-o json` shows it."""
 
@@ -97,7 +114,10 @@ _SAYINGS: dict[str, Callable[[Data], str]] = {
     "configured": _configured,
     "canary_started": _started,
     "traffic_adjusted": _adjusted,
+    "step_reached": _reached,
+    "approved": _approved,
     "promoted": _moved,
+    "bake_ended": _moved,
     "promotion_undone": _moved,
     "rolled_back": _rolled_back,
 }

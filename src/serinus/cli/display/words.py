@@ -8,6 +8,8 @@ MISSING = "-"
 SMALL_RATE = 0.001
 """Below this a rate is written with two significant digits."""
 THOUSAND = 1000
+HUNDREDTH = 0.01
+MILLION = 1e6
 _TYPED = {"set weight": "traffic"}
 """What is typed here for a command that the API names otherwise."""
 
@@ -77,6 +79,23 @@ def milliseconds(value: object) -> str:
     return f"{n:.0f} ms" if abs(n) >= THOUSAND else f"{n:.1f} ms"
 
 
+def points(value: object) -> str:
+    """Write a difference of rates in points, without its sign."""
+    n = number(value)
+    if n is None:
+        return MISSING
+    return "1 point" if n == HUNDREDTH else f"{n * 100:.4g} points"
+
+
+def odds(value: object) -> str:
+    """Write evidence, whose natural logarithm is given, as odds: 412:1, or 1:49 where it speaks for the contrary."""
+    log = number(value)
+    if log is None:
+        return MISSING
+    many = ">1e6" if abs(log) > math.log(MILLION) else count(math.exp(abs(log)))
+    return f"{many}:1" if log >= 0 else f"1:{many}"
+
+
 def seconds(value: object) -> str:
     """Write a span of seconds in the unit that fits."""
     n = number(value)
@@ -123,6 +142,18 @@ def ago(value: object, now: datetime) -> str:
         if passed >= length:
             return f"{passed // length:.0f} {unit} ago"
     return f"{passed // 1:.0f} s ago"
+
+
+def ahead(value: object, now: datetime) -> str:
+    """Write how long it is until something; what should have been is due now."""
+    moment = read_time(value)
+    if moment is None:
+        return plain(value)
+    left = (moment - now).total_seconds()
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if left >= 2 * length:
+            return f"in {left // length:.0f} {unit}"
+    return f"in {left:.0f} s" if left >= 1 else "now"
 
 
 def clock(value: object) -> str:

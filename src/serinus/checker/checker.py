@@ -4,21 +4,23 @@ Any number may run; the one that leads checks, and what it writes carries its te
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from serinus.core.commands import Promote, Rollback
-from serinus.core.decide import ACTOR, Decision, decide
+from serinus.checker.judging import Judging
+from serinus.checker.news import event, facts, news
+from serinus.checker.watch import WITHHELD, Watch
+from serinus.core.commands import Advance, Command, EndBake, Pause, Promote, Rollback
+from serinus.core.decide import Decision, decide
 from serinus.core.deployment import Deployment, Rollout
-from serinus.core.errors import Conflict, Deposed, PlatformError, Unavailable
+from serinus.core.errors import Conflict, Deposed, Unavailable
 from serinus.core.events import Event, EventKind
-from serinus.core.evidence import Evidence, arm, merged, since
-from serinus.core.judge import Health, Recommendation, Verdict, judge
-from serinus.core.records import HealthSnapshot
-from serinus.core.routing import Role, Split
+from serinus.core.evidence import merged
+from serinus.core.judge import Verdict
+from serinus.core.policy import SequentialPolicy
+from serinus.core.records import EvidenceReport, HealthSnapshot
+from serinus.core.routing import Split
 from serinus.engine import DeploymentEngine, Given
 from serinus.gathering import PATIENCE_S, Gatherer
 from serinus.leadership import Leadership
@@ -32,44 +34,15 @@ CHECK_TIMEOUT_S = 10.0
 REMEMBERED = 50
 """How many of the newest snapshots are looked through, after a restart, for the last verdict."""
 
-KEPT_IN_MEMORY = 256
-"""How many past checks of a rollout are kept in memory, for when the store does not answer; older ones are thinned."""
 
-_WITHHELD = "withheld: "
-
-_HEALTH_EVENTS = {
-    Health.HEALTHY: EventKind.HEALTH_CHECK_PASSED,
-    Health.DEGRADED: EventKind.HEALTH_CHECK_FAILED,
-    Health.CRITICAL: EventKind.HEALTH_CHECK_FAILED,
-    Health.INCONCLUSIVE: EventKind.HEALTH_CHECK_INCONCLUSIVE,
+_ACTIONS: dict[type[Command], tuple[str, EventKind | None]] = {
+    Rollback: ("rolled_back", EventKind.AUTO_ROLLBACK_TRIGGERED),
+    Promote: ("promoted", EventKind.AUTO_PROMOTION_TRIGGERED),
+    Advance: ("advanced", None),
+    EndBake: ("bake_ended", None),
+    Pause: ("paused", EventKind.PROGRESS_OVERDUE),
 }
-
-
-@dataclass(slots=True)
-class Watch:
-    """What the checker remembers of a rollout; its past checks are on record, and read when they are wanted.
-
-    ``past`` is what is left of them while the store does not answer.
-    """
-
-    past: deque[tuple[datetime, Evidence]] = field(default_factory=deque)
-    checked_at: datetime | None = None
-    health: Health | None = None
-    withheld: str = ""
-
-    def remember(self, at: datetime, evidence: Evidence, begin: datetime) -> None:
-        """Add a check; of those before ``begin`` only the last is kept, of too many every second of the older ones."""
-        self.past.append((at, evidence))
-        while len(self.past) > 1 and self.past[1][0] <= begin:
-            self.past.popleft()
-        if len(self.past) > KEPT_IN_MEMORY:
-            older, newer = list(self.past)[: KEPT_IN_MEMORY // 2], list(self.past)[KEPT_IN_MEMORY // 2 :]
-            self.past = deque([*older[::2], *newer])
-
-    def evidence_at(self, instant: datetime) -> Evidence:
-        """Give the evidence at the last check until an instant, or else at the oldest that is remembered."""
-        oldest = self.past[0][1] if self.past else {}
-        return next((evidence for at, evidence in reversed(self.past) if at <= instant), oldest)
+"""What the checker can command: what is said of it, and the event besides the command's own."""
 
 
 class HealthChecker:
@@ -92,6 +65,7 @@ class HealthChecker:
         self._board = board
         self._engine = engine
         self._gatherer = gatherer
+        self._judging = Judging(store, gatherer)
         self._leadership = leadership
         self._clock = clock
         self._interval_s = interval_s
@@ -232,44 +206,55 @@ class HealthChecker:
         if rollout is None:
             return
         watch = await self._watch(rollout)
-        policy, last = state.settings.policy, watch.checked_at
-        elapsed = now - (last or rollout.started_at)
-        if timedelta(0) <= elapsed < timedelta(seconds=policy.interval_s):  # below zero: the clock was put back
+        last = watch.checked_at
+        if not self._is_due(state, rollout, last, now):
             return
         watch.checked_at = now
         reports = await self._gatherer.reports(rollout.id)
-        totals = merged(report.evidence for report in reports)
-        begin = now - timedelta(seconds=policy.window_s)
-        window = since(totals, await self._evidence_at(rollout, watch, begin))
-        watch.remember(now, totals, begin)
-        _check_whole(window)
-        verdict = judge(policy, arm(window, Role.BASELINE), arm(window, Role.CANARY))
-        decision = decide(state, verdict)
-        news = _news(state, rollout, watch, verdict, decision, now)
+        judgement = await self._judging.judged(state, rollout, watch, reports, now)
+        if judgement is None:
+            return
+        verdict = judgement.verdict
+        decision = decide(state, verdict, judgement.standing, now)
+        changes = news(state, rollout, watch, verdict, decision, now)
         try:
-            action = await self._act(state, rollout, verdict, decision, news, now, term)
+            action = await self._act(state, rollout, verdict, decision, changes, now, term)
             watch.health, watch.withheld = verdict.health, decision.withheld
+            if changes or decision.command is not None:
+                watch.told_at = now
         except Deposed:
             raise
         except Conflict:  # nothing was recorded: the next round looks at what the deployment is then
             action, watch.checked_at = "somebody else acted first", last
-        snapshot = HealthSnapshot(state.name, rollout.id, now, verdict, verdict.reason, action, totals)
-        try:
-            await within(PATIENCE_S, self._store.save_snapshot(snapshot, reports=reports, term=term), "The store")
-        except Unavailable as trouble:
-            self._tell(f"health checks go on, and are not on record: {trouble}", "record")
-        else:
-            self._told.discard("record")
+        snapshot = HealthSnapshot(
+            state.name, rollout.id, now, verdict, verdict.reason, action, judgement.evidence, judgement.look
+        )
+        if judgement.tested is not None:
+            watch.tested = judgement.tested
+        await self._record(snapshot, reports, watch, term)
         self._troubles.pop(rollout.id, None)
 
-    async def _evidence_at(self, rollout: Rollout, watch: Watch, instant: datetime) -> Evidence:
-        """Give a rollout's cumulative evidence at the last check until an instant; none before its first."""
+    def _is_due(self, state: Deployment, rollout: Rollout, last: datetime | None, now: datetime) -> bool:
+        """Whether a deployment is to be looked at; when a sequential test is, what has come in decides."""
+        policy = state.policy
+        if isinstance(policy, SequentialPolicy):
+            return True
+        elapsed = now - (last or rollout.started_at)
+        return not timedelta(0) <= elapsed < timedelta(seconds=policy.interval_s)  # below: the clock was put back
+
+    async def _record(self, snapshot: HealthSnapshot, reports: list[EvidenceReport], watch: Watch, term: int) -> None:
+        """Put a check on record, with how far its test has come, and the ones before that could not be."""
+        missed = list(watch.missed)
+        saving = self._store.save_snapshot(snapshot, reports=reports, term=term, tested=watch.tested, missed=missed)
         try:
-            past = self._store.snapshots(rollout.id, until=instant, limit=1)
-            on_record = await within(PATIENCE_S, past, "The store")
-        except Unavailable:
-            return {} if rollout.started_at >= instant else watch.evidence_at(instant)
-        return on_record[0].evidence if on_record else {}
+            await within(PATIENCE_S, saving, "The store")
+        except Unavailable as trouble:
+            if snapshot.look is not None:  # else its evidence is cumulative, and the next has all of it
+                watch.missed.append(snapshot)
+            self._tell(f"health checks go on, and are not on record: {trouble}", "record")
+        else:
+            watch.missed.clear()
+            self._told.discard("record")
 
     async def _act(
         self,
@@ -277,25 +262,20 @@ class HealthChecker:
         rollout: Rollout,
         verdict: Verdict,
         decision: Decision,
-        news: list[Event],
+        changes: list[Event],
         now: datetime,
         term: int,
     ) -> str:
         if decision.command is None:
-            if news:
-                await within(PATIENCE_S, self._store.record(news, term=term), "The store")
-            return f"{_WITHHELD}{decision.withheld}" if decision.withheld else ""
-        if isinstance(decision.command, Rollback):
-            kind, action = EventKind.AUTO_ROLLBACK_TRIGGERED, "rolled_back"
-        elif isinstance(decision.command, Promote):
-            kind, action = EventKind.AUTO_PROMOTION_TRIGGERED, "promoted"
-        else:
-            raise AssertionError(decision.command)  # noqa: TRY004 - decide gives no other command
-        triggered = _event(state, rollout, kind, verdict.reason, now, facts(verdict))
+            if changes:
+                await within(PATIENCE_S, self._store.record(changes, term=term), "The store")
+            return f"{WITHHELD}{decision.withheld}" if decision.withheld else decision.waiting
+        action, kind = _ACTIONS[type(decision.command)]
+        triggered = [event(state, rollout, kind, decision.command.reason, now, facts(verdict))] if kind else []
         await self._engine.execute(
             state.name,
             decision.command,
-            Given(expected_generation=state.generation, before=news, after=[triggered], term=term),
+            Given(expected_generation=state.generation, before=changes, after=triggered, term=term),
         )
         return action
 
@@ -307,9 +287,9 @@ class HealthChecker:
             return
         self._troubles[rollout.id] = reason
         self._on_trouble(f"{state.name}: {reason}")
-        event = _event(state, rollout, EventKind.HEALTH_CHECK_ERROR, reason, self._clock.now(), {})
+        failed = event(state, rollout, EventKind.HEALTH_CHECK_ERROR, reason, self._clock.now(), {})
         try:
-            await within(PATIENCE_S, self._store.record([event], term=term), "The store")
+            await within(PATIENCE_S, self._store.record([failed], term=term), "The store")
         except Exception as trouble:  # noqa: BLE001 - the store may be the very thing that fails
             self._on_trouble(f"{state.name}: the failed check could not be recorded: {cause_of(trouble)}")
 
@@ -318,10 +298,11 @@ class HealthChecker:
         watch = self._watches.get(rollout.id)
         if watch is None:
             past = await within(PATIENCE_S, self._store.snapshots(rollout.id, limit=REMEMBERED), "The store")
+            tested = await within(PATIENCE_S, self._store.tested(rollout.id), "The store")
             with suppress(Unavailable):  # what is kept of it is wanted when the store does not answer any more
                 await self._gatherer.reports(rollout.id)
             # Whoever comes first decides: a later look may find a snapshot of this very process.
-            watch = self._watches.setdefault(rollout.id, _watch_from(past))
+            watch = self._watches.setdefault(rollout.id, Watch.of(past, tested))
         return watch
 
     def _forget(self, states: list[Deployment]) -> None:
@@ -330,65 +311,3 @@ class HealthChecker:
             del self._watches[ended]
         for ended in self._troubles.keys() - present:
             del self._troubles[ended]
-
-
-def facts(verdict: Verdict) -> dict[str, object]:
-    """Give the numbers of a verdict as JSON values, for an event."""
-    return {
-        "health": verdict.health.value,
-        "baseline": _arm_facts(verdict.baseline.requests, verdict.baseline.errors, verdict.baseline.p95_ms),
-        "canary": _arm_facts(verdict.canary.requests, verdict.canary.errors, verdict.canary.p95_ms),
-        "policy": verdict.policy.name,
-    }
-
-
-def _arm_facts(requests: int, errors: int, p95_ms: float | None) -> dict[str, object]:
-    rate = errors / requests if requests else None
-    return {"requests": requests, "errors": errors, "error_rate": rate, "p95_ms": p95_ms}
-
-
-def _news(
-    state: Deployment, rollout: Rollout, watch: Watch, verdict: Verdict, decision: Decision, now: datetime
-) -> list[Event]:
-    """Give the events of what changed since the last check; the same verdict again is no news."""
-    news = []
-    first_silence = watch.health is None and verdict.health is Health.INCONCLUSIVE
-    if verdict.health is not watch.health and not first_silence:
-        kind = _HEALTH_EVENTS[verdict.health]
-        news.append(_event(state, rollout, kind, verdict.reason, now, facts(verdict)))
-    if decision.withheld and decision.withheld != watch.withheld:
-        promote = verdict.recommendation is Recommendation.PROMOTE
-        kind = EventKind.PROMOTION_RECOMMENDED if promote else EventKind.ROLLBACK_RECOMMENDED
-        data = {**facts(verdict), "withheld": decision.withheld}
-        news.append(_event(state, rollout, kind, verdict.reason, now, data))
-    return news
-
-
-def _check_whole(window: Evidence) -> None:
-    """Raise PlatformError where cumulative counts have become less: nothing may be concluded from what is left."""
-    for key, counts in window.items():
-        numbers = (counts.requests, counts.model_errors, counts.timeouts, *counts.latency.values())
-        if min(numbers) < 0:
-            raise PlatformError(
-                f"The evidence of {key.rollout} is less than it was at an earlier check: a part of it is missing.",
-                remedy="It is judged again when the missing part is back, or no more of the window.",
-            )
-
-
-def _event(
-    state: Deployment, rollout: Rollout, kind: EventKind, reason: str, now: datetime, data: dict[str, object]
-) -> Event:
-    return Event(state.name, state.generation, kind, now, ACTOR, reason, rollout.id, data)
-
-
-def _watch_from(past: list[HealthSnapshot]) -> Watch:
-    """Remember what is on record, the newest snapshot first."""
-    if not past:
-        return Watch()
-    newest, judged = past[0], next((each for each in past if each.verdict), None)
-    return Watch(
-        past=deque((each.at, each.evidence) for each in reversed(past)),
-        checked_at=newest.at,
-        health=judged.verdict.health if judged and judged.verdict else None,
-        withheld=judged.action.removeprefix(_WITHHELD) if judged and judged.action.startswith(_WITHHELD) else "",
-    )
