@@ -134,13 +134,18 @@ class Oracle(Totals):
 
     def __init__(self, source: Source, alternative: Alternative, tolerance: float = 0.005) -> None:
         super().__init__(source)
-        self.worth = factors(alternative, source.traffic.share_at(0.0), tolerance)
+        self.alternative, self.tolerance, self.log = alternative, tolerance, np.zeros(source.rollouts)
 
     def found(self, tick: Tick) -> Mask:
-        log = self.canary_failed * self.worth.canary_one + self.baseline_failed * self.worth.baseline_one
-        log += (self.canary - self.canary_failed) * self.worth.canary_zero
-        log += (self.baseline - self.baseline_failed) * self.worth.baseline_zero
-        return np.asarray(log >= -math.log(ALPHA))
+        worth = factors(self.alternative, tick.share, self.tolerance)
+        self.log = self.log + tick.canary_failed * worth.canary_one + tick.baseline_failed * worth.baseline_one
+        self.log += (tick.canary - tick.canary_failed) * worth.canary_zero
+        self.log += (tick.baseline - tick.baseline_failed) * worth.baseline_zero
+        return np.asarray(self.log >= -math.log(ALPHA))
+
+    def keep(self, rows: Mask) -> None:
+        super().keep(rows)
+        self.log = self.log[rows]
 
 
 @dataclass

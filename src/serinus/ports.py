@@ -126,12 +126,10 @@ class Store(Protocol):
         reports: Sequence[EvidenceReport] = (),
         term: int | None = None,
         tested: Tested | None = None,
-        missed: Sequence[HealthSnapshot] = (),
     ) -> None:
         """Keep one health check and, in place of what was kept of each boot, the reports of the rollout it rests on.
 
-        ``tested``, how far a sequential test has come with it, takes the place of what was kept of that; ``missed`` are
-        checks of before that could not be kept, oldest first.
+        ``tested``, how far a sequential test has come with it, takes the place of what was kept of that.
         """
         ...
 

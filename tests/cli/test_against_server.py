@@ -142,7 +142,7 @@ def test_a_release_is_steered_from_start_to_undo(canary: Canary) -> None:
 
 
 def test_a_bad_canary_is_rolled_back_by_itself_and_the_history_tells_why(canary: Canary, url: str) -> None:
-    canary("deploy", "guarded", "heart@1", "--interval", "0.1s", "--window", "1m")
+    canary("deploy", "guarded", "heart@1", "--interval", "0.1s")
     canary("start", "guarded", "2", "--weight", "50")
     with Client(url) as client:
         for _ in range(100):
@@ -164,6 +164,55 @@ def test_a_bad_canary_is_rolled_back_by_itself_and_the_history_tells_why(canary:
     assert metrics["baseline"]["model_errors"] == 0
 
 
+def test_a_rollout_is_explained_and_comes_out_as_it_was_when_it_is_judged_again(
+    canary: Canary, url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bolder.yaml").write_text("alpha: 0.1\nerrorMargin: 0.2\n")
+    canary("deploy", "replayed", "heart@1", "--interval", "0.1s")
+    canary("start", "replayed", "2", "--weight", "50")
+    with Client(url) as client:
+        for _ in range(100):
+            client.predict("replayed", UNSEEN)
+        assert eventually(lambda: client.deployment("replayed")["status"] == "stable"), client.health("replayed")
+
+    again = canary("replay", "replayed:1", "--policy", str(tmp_path / "bolder.yaml"), "-o", "json")
+    shown = canary("replay", "replayed:1")
+    explained = canary("explain", "replayed")
+
+    assert (again.code, shown.code, explained.code) == (0, 0, 0)
+    assert again.document["same"] == again.document["looks"] > 0
+    assert again.document["other"]["rollback"]["look"] <= again.document["recorded"]["rollback"]["look"]
+    assert "every verdict comes out as it was" in shown.out
+    assert "rolled back" in explained.out
+    assert "odds" in explained.out
+
+
+def test_a_plan_is_followed_by_a_persons_word(canary: Canary) -> None:
+    canary("deploy", "planned", "heart@1")
+
+    started = canary("start", "planned", "2", "--plan", "standard", "-o", "json")
+    early = canary("approve", "planned")
+    replaced = canary("start", "planned", "2", "--plan", "article", "--replace", "-o", "json")
+
+    assert (started.code, early.code, replaced.code) == (0, 4, 0)
+    assert started.document["rollout"]["plan"]["name"] == "standard"
+    assert replaced.document["rollout"]["weight"] == 20.0
+    assert "article: step" in canary("status", "planned").out
+    assert canary("rollback", "planned").code == 0
+
+
+def test_a_forecast_is_made_of_a_plan(canary: Canary, tmp_path: Path) -> None:
+    canary("deploy", "foreseen", "heart@1")
+    (tmp_path / "plan.yaml").write_text(canary("plan", "show", "standard", "-o", "yaml").out)
+
+    named = canary("forecast", "foreseen", "--plan", "standard", "--rate", "50", "-o", "json")
+    read = canary("forecast", "foreseen", "--plan", str(tmp_path / "plan.yaml"), "--rate", "50", "-o", "json")
+
+    assert (named.code, read.code) == (0, 0)
+    assert named.document["plan"] == read.document["plan"]
+    assert "The plan" in canary("forecast", "foreseen", "--plan", "standard", "--rate", "50").out
+
+
 def test_every_view_of_a_running_canary_can_be_shown(canary: Canary, url: str) -> None:
     canary("deploy", "shown", "heart@1", "--no-auto-promote", "--interval", "0.1s")
     canary("start", "shown", "2", "--weight", "50")
@@ -174,7 +223,7 @@ def test_every_view_of_a_running_canary_can_be_shown(canary: Canary, url: str) -
 
     assert "✓ healthy" in canary("status").out
     status = canary("status", "shown")
-    for fact in ("50 %", "✓ healthy", "error rate", "p95", "points ✓"):
+    for fact in ("50 %", "✓ healthy", "errors", "p95", "points", "odds"):
         assert fact in status.out
     assert canary("health", "shown").code == 0
     assert "mean" in canary("metrics", "shown").out

@@ -24,6 +24,12 @@ OURS = [
     "undo",
     "predict",
     "demo",
+    "approve",
+    "plan",
+    "explain",
+    "replay",
+    "forecast",
+    "simulate",
     "version",
 ]
 COMMANDS = [function.__name__ for functions in PANELS.values() for function in functions]

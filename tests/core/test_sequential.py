@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from serinus.core.errors import InvalidInput
 from serinus.core.evidence import GROWTH, NOTHING, Counts, bucket_of
+from serinus.core.expected import HALF_LIFE_S, Expected
 from serinus.core.policy import SequentialPolicy
-from serinus.core.sequential import AT_THE_START, HALF_LIFE_S, Expected, SequentialTest, Slice, decoded, encoded
+from serinus.core.sequential import AT_THE_START, Rise, SequentialTest, Slice, decoded, encoded
 
 POLICY = SequentialPolicy()
 SHARE = 0.2
@@ -340,16 +341,16 @@ def test_each_role_is_known_to_have_been_there_when_it_last_had_a_request() -> N
 
 def test_since_when_a_canary_is_worse_is_known_as_long_as_it_is() -> None:
     test = looked(SequentialTest(), Slice(0.5, some(100), some(100)))
-    assert test.worse_since_s is None
+    assert test.worse_rise is None
 
     for _ in range(3):
         test = looked(test, Slice(0.5, some(20, 15), some(20)))
-    assert test.worse_since_s == 1.0
-    assert test.slower_since_s is None
+    assert test.worse_rise == Rise(since_s=1.0, seen=45.0)
+    assert test.slower_rise is None
 
     for _ in range(100):
         test = looked(test, Slice(0.5, some(500), some(500)))
-    assert test.worse_since_s is None
+    assert test.worse_rise is None
 
 
 def test_a_split_that_gives_one_role_everything_is_no_evidence_and_tells_of_the_baseline() -> None:

@@ -15,6 +15,8 @@ from serinus.settings import PREFIX, ServerSettings
 
 README = Path(__file__).parents[2] / "README.md"
 DEMO = re.compile(r"(?<=<!-- demo -->\n).*?(?=<!-- /demo -->)", re.DOTALL)
+PROOF = re.compile(r"(?<=<!-- proof -->\n).*?(?=<!-- /proof -->)", re.DOTALL)
+AIMS = README.parent / "docs" / "decisions" / "aims.md"
 PLACE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- /settings -->)", re.DOTALL)
 
 
@@ -23,6 +25,12 @@ def settings_table() -> str:
     lines = ["| variable | default | what it sets |", "|---|---|---|"]
     for name, field in ServerSettings.model_fields.items():
         lines.append(f"| `{PREFIX}{name.upper()}` | {_shown(field.default)} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def proof_table() -> str:
+    """Give what the simulations found, against what was aimed at."""
+    lines = [line for line in AIMS.read_text().splitlines() if line.startswith("|")]
     return "\n".join(lines) + "\n"
 
 
@@ -43,6 +51,7 @@ def demo_output() -> str:
 
 if __name__ == "__main__":
     text = PLACE.sub(lambda _: settings_table(), README.read_text())
+    text = PROOF.sub(lambda _: proof_table(), text)
     if "--demo" in sys.argv:
         output = demo_output()
         text = DEMO.sub(lambda _: output, text)

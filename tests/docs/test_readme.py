@@ -14,7 +14,7 @@ from typing import NamedTuple
 import httpx2
 import pytest
 import typer
-from tests.docs.tables import PLACE, README, settings_table
+from tests.docs.tables import PLACE, PROOF, README, proof_table, settings_table
 
 from serinus.cli.app import app as command_line
 from serinus.http.app import control_plane
@@ -103,6 +103,12 @@ def test_the_table_of_settings_is_that_of_the_settings() -> None:
     found = PLACE.search(TEXT)
     assert found is not None
     assert found[0] == settings_table(), "write it anew: python -m tests.docs.tables"
+
+
+def test_the_table_of_the_proof_is_what_was_found() -> None:
+    found = PROOF.search(TEXT)
+    assert found is not None
+    assert found[0] == proof_table(), "write it anew: python -m tests.docs.tables"
 
 
 def test_the_table_of_commands_names_every_command() -> None:

@@ -282,7 +282,6 @@ async def test_a_forced_request_does_not_make_an_entity_known(world: World) -> N
     assert compared(world) == [0, 1]
 
 
-@pytest.mark.xfail(reason="it is taken for seen before its request is read", strict=True)
 async def test_an_entity_whose_first_request_was_no_request_is_compared_by_its_next(world: World) -> None:
     await serving(world, sticky=True)
     entity = entities(CANARY)[0]

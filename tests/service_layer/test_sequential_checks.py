@@ -1,6 +1,5 @@
 """The checker with the sequential policy: what it does, when it looks, and that no look is lost or taken twice."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -19,7 +18,7 @@ from serinus.core.ledger import outside
 from serinus.core.looks import Look, replayed, taken_in
 from serinus.core.looks import Tested as HowFar
 from serinus.core.policy import DRY_RUN, GUARDRAIL, SIGNAL, SequentialPolicy, Settings, ThresholdPolicy
-from serinus.core.records import EvidenceReport, HealthSnapshot
+from serinus.core.records import EvidenceReport
 from serinus.core.routing import Role
 
 ROLLOUT = f"{NAME}:1"
@@ -153,7 +152,6 @@ async def test_without_data_on_both_sides_it_holds(world: World, evidence: Evide
     assert await world.share() == 50.0
 
 
-@pytest.mark.xfail(reason="answers without a failure that the canary did not get speak against it", strict=True)
 async def test_where_the_canary_does_not_get_its_share_it_holds_and_says_so(world: World) -> None:
     await world.rolling(policy=POLICY)
     for second in range(1, 21):
@@ -211,7 +209,6 @@ async def test_a_signal_does_nothing_and_is_shown(world: World) -> None:
     assert await world.share() == 50.0
 
 
-@pytest.mark.xfail(reason="with nothing that decides it is promoted when it has baked", strict=True)
 async def test_where_no_metric_decides_no_canary_is_promoted(world: World) -> None:
     await world.rolling(policy=replace(POLICY, error_role=SIGNAL, p95_role=SIGNAL))
 
@@ -233,8 +230,10 @@ async def test_what_a_metric_in_a_dry_run_would_do_is_on_record_once_and_is_not_
         await world.after(1.0, both(arm(1000 + 100 * second), sum([canary] * second, arm(1000))))
 
     recommended = [each for each in await world.since_start() if each.kind is EventKind.ROLLBACK_RECOMMENDED]
-    assert [each.data["withheld"] for each in recommended] == [f"{metric} is tried out (dry-run)"]
-    assert (await world.newest_check()).action == f"withheld: {metric} is tried out (dry-run)"
+    assert [each.data["withheld"] for each in recommended] == [
+        f"{metric} would roll it back, and is tried out (dry-run)"
+    ]
+    assert (await world.newest_check()).action == f"withheld: {metric} would roll it back, and is tried out (dry-run)"
     assert (await world.rollout()).phase is Phase.RUNNING
     assert await world.share() == 50.0
 
@@ -314,7 +313,6 @@ async def test_an_interval_that_is_long_is_kept_while_nothing_comes_in(world: Wo
     assert [look.elapsed_s for look in await looks(world)] == [60.0, 60.0]
 
 
-@pytest.mark.xfail(reason="it waits until the clock is where it was", strict=True)
 async def test_a_clock_that_is_put_back_does_not_put_off_the_next_look(world: World) -> None:
     await world.rolling(**WATCHING)
     await world.after(1.0, alike(10))
@@ -423,7 +421,6 @@ async def test_a_restart_before_the_first_look_forgets_nothing(world: World) -> 
     assert [sum(each.canary.requests for each in look.slices) for look in await looks(second)] == [107]
 
 
-@pytest.mark.xfail(reason="counts that are gone as a whole are not missed, and come again as new ones", strict=True)
 async def test_evidence_that_is_gone_and_comes_back_is_not_taken_in_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -486,7 +483,7 @@ async def down(world: World) -> None:
     world.store.goes_down()
 
 
-async def test_without_the_store_looks_go_on_and_are_on_record_when_it_is_back(world: World) -> None:
+async def test_without_the_store_it_goes_on_and_the_first_look_when_it_is_back_has_all_of_it(world: World) -> None:
     await world.rolling(**WATCHING)
     await down(world)
     for second in range(2, 6):
@@ -496,7 +493,7 @@ async def test_without_the_store_looks_go_on_and_are_on_record_when_it_is_back(w
     await world.after(1.0, alike(6000))
 
     assert meanwhile == 1
-    assert [look.elapsed_s for look in await looks(world)] == [1.0] * 6
+    assert [look.elapsed_s for look in await looks(world)] == [1.0, 5.0]
     then, again = await judged_again(world)
     assert again == then
     assert (await so_far(world)).canary.requests == 6000
@@ -541,7 +538,6 @@ async def test_a_leader_that_follows_one_without_the_store_takes_in_what_that_on
     assert (await so_far(other)).canary.requests == 5010
 
 
-@pytest.mark.xfail(reason="what was saved is saved again with the next look", strict=True)
 async def test_a_look_that_was_saved_though_the_answer_was_lost_is_on_record_once(world: World) -> None:
     await world.rolling(**WATCHING)
     await world.after(1.0, alike(1000))
@@ -555,7 +551,6 @@ async def test_a_look_that_was_saved_though_the_answer_was_lost_is_on_record_onc
     assert again == then
 
 
-@pytest.mark.xfail(reason="of the looks that could not be saved only the last 600 are kept", strict=True)
 async def test_however_long_the_store_is_gone_all_can_be_judged_again(world: World) -> None:
     await world.rolling(**{**WATCHING, "policy": replace(POLICY, bake_s=3600.0)})
     await down(world)
@@ -586,12 +581,10 @@ async def test_a_look_that_the_store_cannot_take_is_taken_in_with_the_next(world
     world.store.fails["save_snapshot"] = Unavailable("full")
     await world.after(1.0, alike(1000))
     world.store.mended()
-    await asyncio.sleep(0)
     await world.after(1.0, alike(2000))
 
-    snapshots: list[HealthSnapshot] = [each for _, each in await world.real_store.looks(ROLLOUT)]
-    assert [snapshot.at for snapshot in snapshots] == sorted(snapshot.at for snapshot in snapshots)
-    assert len(snapshots) == 2
+    assert [look.elapsed_s for look in await looks(world)] == [2.0]
+    assert (await so_far(world)).canary.requests == 2000
 
 
 # ------------------------------------------------------------------------------- a change of the policy

@@ -143,17 +143,6 @@ async def test_looks_are_read_on_from_a_number(store: SqlStore) -> None:
     assert numbers == sorted(set(numbers))
 
 
-async def test_checks_that_were_missed_come_before_the_one_they_are_saved_with(store: SqlStore) -> None:
-    taken = several(5)
-    await store.save_snapshot(taken[0][1], tested=taken[0][0])
-
-    missed = [check for _, check in taken[1:4]]
-    await store.save_snapshot(taken[4][1], tested=taken[4][0], missed=missed)
-
-    assert await looks(store) == [check for _, check in taken]
-    assert await store.tested(ROLLOUT) == taken[4][0]
-
-
 async def test_what_is_on_record_is_judged_again_to_the_same_verdicts(store: SqlStore) -> None:
     for tested, check in several(6):
         await store.save_snapshot(check, tested=tested)
@@ -185,7 +174,7 @@ async def test_of_a_checker_that_was_deposed_nothing_is_kept(store: SqlStore) ->
     await store.hold(CHECKER, "other", 60.0, NOW)
 
     with pytest.raises(Deposed):
-        await store.save_snapshot(later_check, tested=later, missed=[check], term=old.term)
+        await store.save_snapshot(later_check, tested=later, term=old.term)
 
     assert await store.tested(ROLLOUT) == tested
     assert await looks(store) == [check]
@@ -201,7 +190,9 @@ async def test_a_test_is_there_for_the_next_who_opens_the_database(store: SqlSto
         await other.close()
 
 
-@pytest.mark.parametrize("damage", ["state = '{}'", "state = '{\"version\": 2}'", "seen = 'garbage'", "policy = 'garbage'"])
+@pytest.mark.parametrize(
+    "damage", ["state = '{}'", "state = '{\"version\": 2}'", "seen = 'garbage'", "policy = 'garbage'"]
+)
 async def test_a_test_that_cannot_be_read_is_told_of(store: SqlStore, run_sql: RunSql, damage: str) -> None:
     tested, check = looked(1)
     await store.save_snapshot(check, tested=tested)
@@ -209,16 +200,6 @@ async def test_a_test_that_cannot_be_read_is_told_of(store: SqlStore, run_sql: R
 
     with pytest.raises(PlatformError, match="row 'fraud:1' of table 'sequential_tests' cannot be read"):
         await store.tested(ROLLOUT)
-
-
-@pytest.mark.xfail(reason="it is inserted again", strict=True)
-async def test_a_look_that_was_missed_and_is_on_record_after_all_is_there_once(store: SqlStore) -> None:
-    (tested, check), (later, later_check) = several(2)
-    await store.save_snapshot(check, tested=tested)
-
-    await store.save_snapshot(later_check, tested=later, missed=[check])
-
-    assert await looks(store) == [check, later_check]
 
 
 async def test_pruning_leaves_the_looks_of_a_rollout_that_goes_on(store: SqlStore) -> None:

@@ -18,6 +18,7 @@ from serinus.core.errors import Conflict, Deposed, Unavailable
 from serinus.core.events import Event, EventKind
 from serinus.core.evidence import merged
 from serinus.core.judge import Verdict
+from serinus.core.looks import Tested
 from serinus.core.policy import SequentialPolicy
 from serinus.core.records import EvidenceReport, HealthSnapshot
 from serinus.core.routing import Split
@@ -229,9 +230,7 @@ class HealthChecker:
         snapshot = HealthSnapshot(
             state.name, rollout.id, now, verdict, verdict.reason, action, judgement.evidence, judgement.look
         )
-        if judgement.tested is not None:
-            watch.tested = judgement.tested
-        await self._record(snapshot, reports, watch, term)
+        await self._record(snapshot, reports, watch, judgement.tested, term)
         self._troubles.pop(rollout.id, None)
 
     def _is_due(self, state: Deployment, rollout: Rollout, last: datetime | None, now: datetime) -> bool:
@@ -242,18 +241,25 @@ class HealthChecker:
         elapsed = now - (last or rollout.started_at)
         return not timedelta(0) <= elapsed < timedelta(seconds=policy.interval_s)  # below: the clock was put back
 
-    async def _record(self, snapshot: HealthSnapshot, reports: list[EvidenceReport], watch: Watch, term: int) -> None:
-        """Put a check on record, with how far its test has come, and the ones before that could not be."""
-        missed = list(watch.missed)
-        saving = self._store.save_snapshot(snapshot, reports=reports, term=term, tested=watch.tested, missed=missed)
+    async def _record(
+        self,
+        snapshot: HealthSnapshot,
+        reports: list[EvidenceReport],
+        watch: Watch,
+        tested: Tested | None,
+        term: int,
+    ) -> None:
+        """Put a check on record, with how far its test has come."""
+        if watch.unsure:  # the store does not tell what it has
+            return
+        saving = self._store.save_snapshot(snapshot, reports=reports, term=term, tested=tested)
         try:
             await within(PATIENCE_S, saving, "The store")
         except Unavailable as trouble:
-            if snapshot.look is not None:  # else its evidence is cumulative, and the next has all of it
-                watch.missed.append(snapshot)
+            watch.unsure = tested is not None
             self._tell(f"health checks go on, and are not on record: {trouble}", "record")
         else:
-            watch.missed.clear()
+            watch.tested = tested
             self._told.discard("record")
 
     async def _act(

@@ -88,6 +88,7 @@ class Judging:
         now: datetime,
         each_counts: float,
     ) -> Judgement | None:
+        await self._settle(rollout, watch)
         before = watch.tested
         if before is None:
             before = watch.tested = first(rollout, policy, await self._history(rollout))
@@ -97,7 +98,8 @@ class Judging:
         tested, look = taken_in(before, rollout, totals, now, each_counts=each_counts)
         waited_s = policy.interval_s if not look.empty else max(HEARTBEAT_S, policy.interval_s)
         # What fails is looked at as soon as it is seen: the test holds at whatever moment one looks.
-        if look.elapsed_s < waited_s and not any(each.canary.failed for each in look.slices):
+        put_back = now < before.at
+        if look.elapsed_s < waited_s and not put_back and not any(each.canary.failed for each in look.slices):
             return None
         standing = Standing(
             odds_for(policy, tested.test),
@@ -107,6 +109,15 @@ class Judging:
             arm(totals, Role.CANARY).requests,
         )
         return Judgement(tested.verdict, standing, {}, look, tested)
+
+    async def _settle(self, rollout: Rollout, watch: Watch) -> None:
+        """Find out whether the last look is on record, where its saving was not answered; until then none is saved."""
+        if watch.unsure:
+            try:
+                kept = await within(PATIENCE_S, self._store.tested(rollout.id), "The store")
+            except Unavailable:
+                return
+            watch.tested, watch.unsure = kept or watch.tested, False
 
     async def _history(self, rollout: Rollout) -> Counts:
         """Give what the baseline did before any canary, as far as gateways know: what is expected of it."""

@@ -11,8 +11,6 @@ from serinus.core.records import HealthSnapshot
 
 KEPT_IN_MEMORY = 256
 """How many past checks of a rollout are kept in memory, for when the store does not answer; older ones are thinned."""
-MISSED = 600
-"""How many checks that could not be recorded are kept until they can be."""
 WITHHELD = "withheld: "
 """How a snapshot's action begins where something was recommended and not done."""
 
@@ -21,8 +19,9 @@ WITHHELD = "withheld: "
 class Watch:
     """What the checker remembers of a rollout; its past checks are on record, and read when they are wanted.
 
-    ``past`` is what is left of them while the store does not answer, ``tested`` how far a sequential test has come, and
-    ``missed`` the checks that are not on record yet. ``told_at`` is when the timeline last heard of the rollout.
+    ``past`` is what is left of them while the store does not answer. ``tested`` is how far a sequential test has come
+    on record: without the store each look takes in all that came since. ``unsure``: the last look may be on record, or
+    not. ``told_at`` is when the timeline last heard of the rollout.
     """
 
     past: deque[tuple[datetime, Evidence]] = field(default_factory=deque)
@@ -31,7 +30,7 @@ class Watch:
     withheld: str = ""
     told_at: datetime | None = None
     tested: Tested | None = None
-    missed: deque[HealthSnapshot] = field(default_factory=lambda: deque(maxlen=MISSED))
+    unsure: bool = False
 
     def remember(self, at: datetime, evidence: Evidence, begin: datetime) -> None:
         """Add a check; of those before ``begin`` only the last is kept, of too many every second of the older ones."""

@@ -76,7 +76,7 @@ def _looks(pages: Iterable[Document], watch: Watch) -> Iterator[Document]:
 
     for page in pages:
         looks = rows(page, "looks")
-        yield from looks
+        yield from (look for look in looks if look.get("look") is not None)
         if looks:
             watch(looks[-1].get("at"))
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from serinus.core.evidence import Counts, log_quantile
+from serinus.core.expected import QUANTILE
 from serinus.core.intervals import Interval, difference, quantile_interval, rate_interval
 from serinus.core.judge import (
     ArmReport,
@@ -17,7 +18,7 @@ from serinus.core.judge import (
     points,
 )
 from serinus.core.policy import GUARDRAIL, SequentialPolicy
-from serinus.core.sequential import ERRORS_WEIGHT, LATENCY_WEIGHT, QUANTILE, SequentialTest
+from serinus.core.sequential import ERRORS_WEIGHT, LATENCY_WEIGHT, SequentialTest
 
 DOUBTFUL = math.log(10.0)
 """From this evidence against a canary on it is given no more traffic."""
@@ -108,14 +109,16 @@ def _assessed(
     if not arms.c.requests or not arms.b.requests:
         return Health.INCONCLUSIVE, Recommendation.HOLD, _silence(arms)
     speaks_against = against(policy, test)
+    if alarms and not _is_worse_anyway(policy, arms):
+        return Health.INCONCLUSIVE, Recommendation.HOLD, alarms[0]
     if speaks_against >= DOUBTFUL:
         found = _found(policy, test, arms)
-        if speaks_against >= math.log(1.0 / policy.alpha):
+        rise = test.worse_rise if _is_errors(policy, test) else test.slower_rise
+        # That the canary gets less than its share may look like evidence; it is none of what the canary did.
+        if speaks_against >= math.log(1.0 / policy.alpha) and rise is not None and rise.seen:
             return Health.CRITICAL, Recommendation.ROLLBACK, found
         return Health.DEGRADED, Recommendation.HOLD, f"{found}; {1.0 / policy.alpha:.0f} to 1 rolls it back"
-    if alarms:
-        return Health.INCONCLUSIVE, Recommendation.HOLD, alarms[0]
-    waits = _missing(policy, test, arms) or _of_late(policy, test) or too_young(policy, test)
+    waits = _unguarded(policy) or _missing(policy, test, arms) or _of_late(policy, test) or too_young(policy, test)
     if waits:
         return Health.HEALTHY, Recommendation.CONTINUE, waits
     return Health.HEALTHY, Recommendation.PROMOTE, _sound(policy, test, arms)
@@ -132,6 +135,18 @@ def _alarms(test: SequentialTest, arms: _Arms) -> tuple[str, ...]:
     requests = arms.c.requests + arms.b.requests
     got = f"the canary got {arms.c.requests} of {requests} requests"
     return (f"{got}: odds {odds(test.guard.log)} that the split does not work as set, so nothing can be compared",)
+
+
+def _is_worse_anyway(policy: SequentialPolicy, arms: _Arms) -> bool:
+    """Whether the canary is worse than tolerated whatever share it got: by the bounds of what each role did."""
+    errors, latency = _errors_bounds(policy, arms), _latency_bounds(policy, arms)
+    fails = policy.error_role == GUARDRAIL and errors is not None and errors[0] > policy.tolerated_errors
+    return fails or (policy.p95_role == GUARDRAIL and latency is not None and latency[0] > policy.tolerated_p95_ms)
+
+
+def _unguarded(policy: SequentialPolicy) -> str:
+    guarded = GUARDRAIL in {policy.error_role, policy.p95_role}
+    return "" if guarded else "no metric is a guardrail: nothing decides but a person"
 
 
 def _missing(policy: SequentialPolicy, test: SequentialTest, arms: _Arms) -> str:
@@ -178,43 +193,47 @@ def _sound(policy: SequentialPolicy, test: SequentialTest, arms: _Arms) -> str:
         said.append(f"odds {odds(test.errors_for)} against {points(policy.error_margin)} more errors")
     if policy.p95_role == GUARDRAIL:
         said.append(f"{odds(test.latency_for)} against p95 {policy.p95_margin_ms:g} ms slower")
-    return f"{_errors(arms)}: {' and '.join(said) or 'no metric is a guardrail'}"
+    return f"{_errors(arms)}: {' and '.join(said)}"
 
 
 # ------------------------------------------------------------------------------------------- each metric
 
 
 def _errors_verdict(policy: SequentialPolicy, test: SequentialTest, arms: _Arms) -> MetricVerdict:
-    asked = arms.c.requests > 0 and arms.b.requests > 0
-    bounds = None
-    if asked:
-        half = policy.alpha / 2
-        canary = rate_interval(arms.c.errors, arms.c.requests, half)
-        bounds = difference(canary, rate_interval(arms.b.errors, arms.b.requests, half))
     return _metric(
         ERRORS,
         policy,
         test,
         baseline=arms.b.error_rate if arms.b.requests else None,
         canary=arms.c.error_rate if arms.c.requests else None,
-        bounds=bounds,
-        known=asked,
+        bounds=_errors_bounds(policy, arms),
+        known=arms.c.requests > 0 and arms.b.requests > 0,
     )
 
 
 def _latency_verdict(policy: SequentialPolicy, test: SequentialTest, arms: _Arms) -> MetricVerdict:
-    half = policy.alpha / 2
-    canary = quantile_interval(arms.canary.latency, QUANTILE, half)
-    baseline = quantile_interval(arms.baseline.latency, QUANTILE, half)
     return _metric(
         LATENCY,
         policy,
         test,
         baseline=log_quantile(arms.baseline.latency, QUANTILE),
         canary=log_quantile(arms.canary.latency, QUANTILE),
-        bounds=difference(canary, baseline) if canary and baseline else None,
+        bounds=_latency_bounds(policy, arms),
         known=test.compares_latency and arms.c.requests > 0,
     )
+
+
+def _errors_bounds(policy: SequentialPolicy, arms: _Arms) -> Interval | None:
+    if not arms.c.requests or not arms.b.requests:
+        return None
+    canary = rate_interval(arms.c.errors, arms.c.requests, policy.alpha / 2)
+    return difference(canary, rate_interval(arms.b.errors, arms.b.requests, policy.alpha / 2))
+
+
+def _latency_bounds(policy: SequentialPolicy, arms: _Arms) -> Interval | None:
+    canary = quantile_interval(arms.canary.latency, QUANTILE, policy.alpha / 2)
+    baseline = quantile_interval(arms.baseline.latency, QUANTILE, policy.alpha / 2)
+    return difference(canary, baseline) if canary and baseline else None
 
 
 def _metric(
@@ -231,6 +250,7 @@ def _metric(
     role = policy.error_role if errors else policy.p95_role
     odds_against = test.errors_against if errors else test.latency_against
     speaks_for = test.errors_for if errors else test.latency_for
+    rise = test.worse_rise if errors else test.slower_rise
     return MetricVerdict(
         name=name,
         role=role,
@@ -244,7 +264,7 @@ def _metric(
         margin=policy.error_margin if errors else policy.p95_margin_ms,
         odds_against=max(odds_against, _LEAST),
         odds_for=max(speaks_for, _LEAST),
-        worse_since_s=test.worse_since_s if errors else test.slower_since_s,
+        worse_since_s=rise.since_s if rise else None,
         alpha_spent=policy.alpha * (1.0 - (test.worse if errors else test.slower).unspent),
     )
 

@@ -1,7 +1,7 @@
 """From a verdict to a command, or to none, with the reason why."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from serinus.core.advance import Move, next_move
@@ -64,9 +64,10 @@ def decide(state: Deployment, verdict: Verdict, standing: Standing, now: datetim
     else:
         decision = Decision()
     tried = [each.name for each in verdict.metrics if each.role == DRY_RUN and each.finding is Finding.FAIL]
-    if tried and decision.command is None and not decision.withheld:
-        withheld = f"{' and '.join(tried)} is tried out (dry-run)"
-        return Decision(withheld=withheld, recommends=Recommendation.ROLLBACK, waiting=decision.waiting)
+    if tried and decision.command is None:
+        said = f"{' and '.join(tried)} would roll it back, and is tried out (dry-run)"
+        withheld = f"{decision.withheld}; {said}" if decision.withheld else said
+        return replace(decision, withheld=withheld, recommends=decision.recommends or Recommendation.ROLLBACK)
     return decision
 
 

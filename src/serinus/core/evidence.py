@@ -100,8 +100,8 @@ def merged(parts: Iterable[Evidence]) -> dict[Key, Counts]:
 
 
 def since(now: Evidence, then: Evidence) -> dict[Key, Counts]:
-    """Give the window between two cumulative snapshots."""
-    return {key: counts - then.get(key, NOTHING) for key, counts in now.items()}
+    """Give the window between two cumulative snapshots; what is gone since has counts below zero."""
+    return {key: now.get(key, NOTHING) - then.get(key, NOTHING) for key in dict.fromkeys((*now, *then))}
 
 
 def arm(evidence: Evidence, role: Role) -> Counts:

@@ -14,8 +14,9 @@ from serinus.core.assess import against, odds_for
 from serinus.core.eprocess import Alternative, information_limit
 from serinus.core.errors import InvalidInput
 from serinus.core.evidence import Counts, bucket_of, log_quantile
+from serinus.core.expected import HALF_LIFE_S, WARM, Expected
 from serinus.core.policy import GUARDRAIL, SIGNAL, SequentialPolicy, policy_values
-from serinus.core.sequential import HALF_LIFE_S, WARM, Expected, SequentialTest, Slice
+from serinus.core.sequential import SequentialTest, Slice
 
 EFFECTS = (0.01, 0.02, 0.05, 0.19)
 """How much more a canary may fail that is to be found; the policy's margin is always among them."""

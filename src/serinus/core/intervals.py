@@ -12,7 +12,7 @@ estimation of quantiles (arXiv 1906.09712).
 import math
 from collections.abc import Callable, Mapping
 
-from serinus.core.evidence import GROWTH
+from serinus.core.evidence import GROWTH, LAST_BUCKET
 
 Interval = tuple[float, float]
 _STEPS = 50
@@ -47,7 +47,7 @@ def quantile_interval(latency: Mapping[int, float], q: float, alpha: float) -> I
         seen += count
         if low is None and seen >= least:
             low = GROWTH ** (index - 1) if index else 0.0
-        if high is None and seen >= most:
+        if high is None and seen >= most and index < LAST_BUCKET:  # the last has no upper edge
             high = GROWTH**index
     return None if low is None or high is None else (round(low, 3), round(high, 3))
 

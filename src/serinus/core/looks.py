@@ -12,10 +12,11 @@ from serinus.core.assess import assess
 from serinus.core.deployment import ALL, Rollout
 from serinus.core.errors import InvalidInput
 from serinus.core.evidence import NOTHING, Counts, Evidence, since
+from serinus.core.expected import Expected, decoded_expected, encoded_expected
 from serinus.core.judge import Verdict
 from serinus.core.policy import SequentialPolicy
 from serinus.core.routing import Role
-from serinus.core.sequential import Expected, SequentialTest, Slice, decoded_expected, encoded_expected
+from serinus.core.sequential import SequentialTest, Slice
 
 LARGEST_HISTORY = 2_000.0
 """What the baseline did before a canary counts as so many requests at most in what is expected of it."""
@@ -108,7 +109,8 @@ def taken_in(
         begins=None if tested.test.looks else tested.test.expected,
     )
     test = tested.test.after(tested.policy, look.slices, look.elapsed_s, changed=look.changed)
-    return replace(tested, test=test, seen=totals, at=at, split_version=rollout.split_version), look
+    seen = _seen(rollout, totals, tested.seen)
+    return replace(tested, test=test, seen=seen, at=at, split_version=rollout.split_version), look
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,15 @@ def replayed(looks: Iterable[Look], policies: Iterable[SequentialPolicy]) -> Ite
             canary, baseline = canary + each.canary, baseline + each.baseline
         elapsed_s += look.elapsed_s
         yield Judged(elapsed_s, look, test, assess(policy, test, baseline, canary))
+
+
+def _seen(rollout: Rollout, totals: Evidence, before: Evidence) -> Evidence:
+    """Give what has been taken in; of a split whose share is not known (not yet, or no more) nothing is."""
+    return {
+        key: counts if not key.split_version or rollout.weight_of(key.split_version) is not None else before[key]
+        for key, counts in totals.items()
+        if not key.split_version or rollout.weight_of(key.split_version) is not None or key in before
+    }
 
 
 def _slices(rollout: Rollout, fresh: Evidence, each_counts: float) -> tuple[Slice, ...]:

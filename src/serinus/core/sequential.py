@@ -7,12 +7,12 @@ logarithms of e-values; so it may look as often as it likes, and neither a commo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 from typing import Any
 
 from serinus.core.eprocess import Alternative, Mixture, Outcomes, factors, log_mean
 from serinus.core.errors import InvalidInput
 from serinus.core.evidence import GROWTH, NOTHING, Counts
+from serinus.core.expected import HALF_LIFE_S, NEAREST, Expected, Slow, decoded_expected, encoded_expected, inside
 from serinus.core.policy import SequentialPolicy
 from serinus.core.ratio import RatioGuard
 
@@ -30,21 +30,8 @@ AT_THE_START, AT_CHANGES, LATER = 0.80, 0.05, 0.147
 CHANGES = 4
 ERRORS_WEIGHT, LATENCY_WEIGHT = 0.6, 0.4
 
-HALF_LIFE_S = 600.0
-"""What the baseline did counts half after so long in what is expected of it next."""
-AGES_S = 30.0
-"""How often what is expected ages: seldom enough that counts may be rounded, and take little room on record."""
-PRIOR_ERRORS, PRIOR_REQUESTS = 1.0, 50.0
-LEAST_RATE = 1e-4
-QUANTILE = 0.95
-WARM = 100
-"""Baseline requests from which on its p95 is known well enough to compare latencies with it."""
-KEPT = 200.0
-"""So many of the baseline's last requests count in full, however long ago they were: few requests are not forgotten."""
-_NEAREST = 1e-6
+
 _ROUNDING = 1e-9
-_NOTICED = 0.2
-_DIGITS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,67 +49,11 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Slow:
-    """What of the baseline is slow: a request beyond a bucket, and one within it as a fraction, ``part``.
+class Rise:
+    """Since when there has been evidence against a canary without a break, and how often it was bad itself since."""
 
-    The bucket holds the p95. With the fraction the share that is slow is expected to be 5 %, ``tail``, however many of
-    the requests are in that one bucket: of a baseline whose answers all take the same time as well. It stands for a
-    coin that is tossed for each of them, and has less evidence than that, on average, for a logarithm is concave.
-    """
-
-    bucket: int
-    part: float
-    tail: float
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What the baseline's past says of its next requests: decayed counts of requests, errors and latency buckets.
-
-    ``young_s`` are the seconds since they were last decayed.
-    """
-
-    requests: float = 0.0
-    errors: float = 0.0
-    latency: Mapping[int, float] = field(default_factory=dict)
-    young_s: float = 0.0
-
-    @property
-    def error_rate(self) -> float:
-        """The rate of errors that is expected."""
-        return max((self.errors + PRIOR_ERRORS) / (self.requests + PRIOR_REQUESTS), LEAST_RATE)
-
-    def after(self, seen: Counts, elapsed_s: float) -> "Expected":
-        """Let time pass, and take in what the baseline did meanwhile."""
-        past = self._aged(self.young_s + elapsed_s)
-        if seen is NOTHING:
-            return past
-        latency = dict(past.latency)
-        for index, count in seen.latency.items():
-            latency[index] = latency.get(index, 0.0) + count
-        requests, errors = past.requests + seen.requests, past.errors + seen.failed
-        return Expected(requests, errors, dict(sorted(latency.items())), past.young_s)
-
-    def _aged(self, seconds: float) -> "Expected":
-        if seconds < AGES_S:
-            return replace(self, young_s=seconds)
-        few = min(1.0, KEPT / self.requests) if self.requests else 1.0
-        kept = max(0.5 ** (seconds / HALF_LIFE_S), few)
-        latency = {index: round(count * kept, _DIGITS) for index, count in self.latency.items()}
-        noticed = {index: count for index, count in latency.items() if count >= _NOTICED}
-        return Expected(self.requests * kept, self.errors * kept, noticed)
-
-    def slow(self) -> "Slow | None":
-        """Say what is slow, by the baseline's p95; None while too few of its requests are known."""
-        total = sum(self.latency.values())
-        if total < WARM:
-            return None
-        rank, below = QUANTILE * total, 0.0
-        for index, count in self.latency.items():
-            below += count
-            if below >= rank:
-                return Slow(index, (below - rank) / count, _inside((total - rank + 1.0) / (total + 20.0)))
-        raise AssertionError(rank)  # the counts add up to their total
+    since_s: float
+    seen: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +62,8 @@ class SequentialTest:
 
     ``recent`` is what the canary did of late, decayed as what is ``expected`` of the baseline is. ``guard`` watches the
     split itself. ``changes`` counts the changes of split, ``elapsed_s`` the seconds up to the last look;
-    ``worse_since_s`` and ``slower_since_s`` when the evidence against the canary began to grow, and ``seen_s`` when
-    each role (the canary, the baseline) last had a request.
+    ``worse_rise`` and ``slower_rise`` tell of the growth of the evidence against the canary, and ``seen_s`` when each
+    role (the canary, the baseline) last had a request.
     """
 
     worse: Mixture = field(default_factory=lambda: Mixture.of(len(EFFECTS)))
@@ -145,8 +76,8 @@ class SequentialTest:
     looks: int = 0
     changes: int = 0
     elapsed_s: float = 0.0
-    worse_since_s: float | None = None
-    slower_since_s: float | None = None
+    worse_rise: Rise | None = None
+    slower_rise: Rise | None = None
     seen_s: tuple[float, float] = (0.0, 0.0)
 
     @property
@@ -206,18 +137,20 @@ class SequentialTest:
         rate, guard, now_s = self.expected.error_rate, self.guard, self.elapsed_s + elapsed_s
         kept = 0.5 ** (elapsed_s / HALF_LIFE_S)
         requests, errors = (count * kept for count in self.recent)
-        seen_s = self.seen_s
+        seen_s, failed, slowed = self.seen_s, 0.0, 0.0
         for each in slices:
             seen_s = (now_s if each.canary.requests else seen_s[0], now_s if each.baseline.requests else seen_s[1])
             if not 0.0 < each.share < 1.0:
                 expected = expected.after(each.baseline, 0.0)
                 continue
             seen = _errors(each)
+            failed += seen.canary_ones
             worse = worse.after(_above(_worse(policy, rate), each.share, policy.tolerated_errors, seen))
             sound = sound.after(_below(_sound(policy, rate), each.share, policy.error_margin, seen))
             if slow is not None:
                 tolerated = _slow(each, slow, _tolerated(policy, slow.bucket))
                 critical = _slow(each, slow, _critical(policy, slow.bucket))
+                slowed += tolerated.canary_ones
                 slower = slower.after(_above(_odds(slow.tail, SLOWER), each.share, 0.0, tolerated))
                 fast = fast.after(_below(_odds(slow.tail, FASTER), each.share, 0.0, critical))
             weight = each.each_counts
@@ -240,8 +173,8 @@ class SequentialTest:
         )
         return replace(
             looked,
-            worse_since_s=_since(self.worse_since_s, looked.errors_against, self.elapsed_s),
-            slower_since_s=_since(self.slower_since_s, looked.latency_against, self.elapsed_s),
+            worse_rise=_rise(self.worse_rise, looked.errors_against, failed, self.elapsed_s),
+            slower_rise=_rise(self.slower_rise, looked.latency_against, slowed, self.elapsed_s),
         )
 
     def begun_anew(self) -> "SequentialTest":
@@ -257,11 +190,10 @@ class SequentialTest:
         return at_change + LATER * min(elapsed_s, left_s) / policy.horizon_s
 
 
-def _since(before: float | None, against: float, started_s: float) -> float | None:
-    """Say since when there has been evidence against a canary, without a break."""
-    if against <= _NEAREST:
+def _rise(before: Rise | None, against: float, seen: float, started_s: float) -> Rise | None:
+    if against <= NEAREST:
         return None
-    return started_s if before is None else before
+    return Rise(started_s, seen) if before is None else replace(before, seen=before.seen + seen)
 
 
 def _above(alternatives: Sequence[Alternative], share: float, gap: float, seen: Outcomes) -> list[float]:
@@ -278,18 +210,16 @@ def _below(alternatives: Sequence[Alternative], share: float, gap: float, seen: 
 
 
 def _worse(policy: SequentialPolicy, rate: float) -> list[Alternative]:
-    return [Alternative(_inside(rate + policy.tolerated_errors + effect), _inside(rate)) for effect in EFFECTS]
+    return [Alternative(inside(rate + policy.tolerated_errors + effect), inside(rate)) for effect in EFFECTS]
 
 
 def _sound(policy: SequentialPolicy, rate: float) -> list[Alternative]:
-    return [
-        Alternative(_inside(rate * times + policy.error_margin * part), _inside(rate)) for times, part, _ in HARMLESS
-    ]
+    return [Alternative(inside(rate * times + policy.error_margin * part), inside(rate)) for times, part, _ in HARMLESS]
 
 
 def _odds(tail: float, multiples: Sequence[float]) -> list[Alternative]:
     odds = tail / (1.0 - tail)
-    return [Alternative(_inside(odds * times / (1.0 + odds * times)), tail) for times in multiples]
+    return [Alternative(inside(odds * times / (1.0 + odds * times)), tail) for times in multiples]
 
 
 def _errors(seen: Slice) -> Outcomes:
@@ -325,10 +255,6 @@ def _index(ms: float) -> float:
     return math.log(ms) / math.log(GROWTH)
 
 
-def _inside(probability: float) -> float:
-    return min(max(probability, _NEAREST), 1.0 - _NEAREST)
-
-
 # ------------------------------------------------------------------------------------------- on record
 
 VERSION = 1
@@ -347,7 +273,7 @@ def encoded(test: SequentialTest) -> dict[str, object]:
         "expected": encoded_expected(test.expected),
         "recent": list(test.recent),
         "guard": list(test.guard.logs),
-        "since": [test.worse_since_s, test.slower_since_s],
+        "rises": [each and [each.since_s, each.seen] for each in (test.worse_rise, test.slower_rise)],
         "seen": list(test.seen_s),
     }
     for name in _MIXTURES:
@@ -357,23 +283,9 @@ def encoded(test: SequentialTest) -> dict[str, object]:
     return document
 
 
-def encoded_expected(expected: Expected) -> list[object]:
-    """Give what is expected of a baseline as plain values."""
-    indices = list(expected.latency)
-    steps = [index - before for before, index in zip([0, *indices], indices, strict=False)]
-    return [expected.requests, expected.errors, expected.young_s, steps, list(expected.latency.values())]
-
-
-def decoded_expected(document: Sequence[Any]) -> Expected:
-    """Read what ``encoded_expected`` gave; TypeError or ValueError if it is something else."""
-    requests, errors, young_s, steps, counts = document
-    latency = {int(index): float(count) for index, count in zip(accumulate(steps), counts, strict=True)}
-    return Expected(float(requests), float(errors), latency, float(young_s))
-
-
 def decoded(document: object) -> SequentialTest:
     """Read what was kept; InvalidInput where it is of another version, or no test."""
-    if not isinstance(document, Mapping) or document.get("version") != VERSION:
+    if not isinstance(document, Mapping) or document.get("version") != VERSION or document.get("version") is True:
         version = document.get("version") if isinstance(document, Mapping) else None
         raise InvalidInput(
             f"The evidence on record is of version {version!r}, and not of {VERSION}.",
@@ -381,15 +293,15 @@ def decoded(document: object) -> SequentialTest:
             remedy="Let the release that wrote it go on, or start the canary anew.",
         )
     try:
-        worse_since, slower_since = document["since"]
+        worse_rise, slower_rise = document["rises"]
         fresh = SequentialTest()
         return SequentialTest(
             **{name: _mixture(document[name], len(getattr(fresh, name).logs)) for name in _MIXTURES},
             expected=decoded_expected(document["expected"]),
             recent=_pair(document["recent"]),
             guard=_guard(document["guard"]),
-            worse_since_s=None if worse_since is None else float(worse_since),
-            slower_since_s=None if slower_since is None else float(slower_since),
+            worse_rise=worse_rise and Rise(*_pair(worse_rise)),
+            slower_rise=slower_rise and Rise(*_pair(slower_rise)),
             seen_s=_pair(document["seen"]),
             looks=int(document["looks"]),
             changes=int(document["changes"]),

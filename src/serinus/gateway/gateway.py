@@ -120,14 +120,14 @@ class Gateway:
         if served is None:
             raise self._absent(deployment)
         forced = forced_role(header, allowed=served.state.settings.allow_forced)
-        role, drawn = (forced, False) if forced is not None else self._drawn(served, entity_id)
+        role, drawn, point = (forced, False, None) if forced is not None else self._drawn(served, entity_id)
         arm = served.canary if role is Role.CANARY and served.canary is not None else served.baseline
         if forced is not None:
             self._totals[deployment].forced += 1
         signature = served.baseline.predictor.version.signature
         spare = served.baseline if arm is served.canary and served.state.settings.failover else None
         started, at = self._clock.monotonic(), self._clock.now()
-        batch, ended = self._ledger.begin(started), None
+        batch, ended = self._ledger.begin(started) if forced is None else None, None
         try:
             row = signature.row(features)
             outcome = await ask(arm, spare, row, self._timeout_s, self._clock.monotonic)
@@ -136,10 +136,13 @@ class Gateway:
             ended = "client", 0.0
             raise
         finally:
-            if ended is None or forced is not None:  # nobody waits for it any more, or it is no evidence
+            if batch is None:
+                pass  # it was forced, and is no evidence
+            elif ended is None:  # nobody waits for it any more
                 self._ledger.drop(batch)
             else:
-                self._ledger.end(batch, arm.key if drawn else arm.aside, *ended)
+                compared = drawn and (point is None or self._is_new(served, arm.key.rollout, point, ended[0]))
+                self._ledger.end(batch, arm.key if compared else arm.aside, *ended)
         record = self._record(served, arm, outcome, at, forced=forced is not None)
         self._log.append(Answered(record, signature.names, tuple(row), entity_id))
         if outcome.answer is None or outcome.answered_by is None:
@@ -178,21 +181,23 @@ class Gateway:
             forced=forced,
         )
 
-    def _drawn(self, served: Served, entity_id: str | None) -> tuple[Role, bool]:
-        """Draw a role, and say whether the request is part of the comparison: the split alone decided, and it is new.
+    def _drawn(self, served: Served, entity_id: str | None) -> tuple[Role, bool, float | None]:
+        """Draw a role, and say whether it was the split that decided, and at which point an entity is.
 
         A canary that is not loaded here, or that nobody judges, gets nothing.
         """
         split = served.split
         if split is None or served.canary is None or not split.share or not self._board.leased():
-            return Role.BASELINE, False
+            return Role.BASELINE, False, None
         if not split.sticky or entity_id is None:
-            return assign(split, self._draw()), True
+            return assign(split, self._draw()), True, None
         point = sticky_point(self._sticky_key, split.rollout, entity_id)
-        return assign(split, point), self._is_new(served, split.rollout, point)
+        return assign(split, point), True, point
 
-    def _is_new(self, served: Served, rollout: str, point: float) -> bool:
+    def _is_new(self, served: Served, rollout: str, point: float, kind: str) -> bool:
         """Whether an entity is a new one to a sequential test; the rule of thresholds counts requests."""
+        if kind in {"client", "platform"}:  # no model was asked
+            return False
         if rollout not in self._touched:
             for ended in [known for known in self._touched if owner(known) == served.state.name]:
                 del self._touched[ended]
@@ -225,7 +230,7 @@ class Gateway:
             await asyncio.wait({self._reporting})
         await self._following.stop()
         try:
-            await self._board.report(self._evidence_report())
+            await self._board.report(EvidenceReport(self.name, self.boot, self._ledger.evidence()))
         finally:
             await self._board.leave(self.name)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from serinus.core import expected as past
 from serinus.core import sequential as core
 from serinus.core.eprocess import FLOOR
 from serinus.core.evidence import LAST_BUCKET
@@ -39,9 +40,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Where the baselines' p95 lie, by their past: the bucket, the share of requests beyond it, whether it is known."""
+    """What of the baselines is slow, by their past, and whether it is known.
+
+    A request beyond the bucket is, and one within it as a fraction, ``part``; ``tail`` is the share expected of both.
+    """
 
     bucket: Ints
+    part: Floats
     tail: Floats
     known: Mask
 
@@ -60,7 +65,7 @@ class Seen:
     """What rollouts saw under one split since the last look; ``share`` is the canary's.
 
     ``beyond_tolerated`` and ``beyond_critical`` count the canary's answers beyond the two buckets that belong to the
-    baseline's p95, ``beyond`` the baseline's answers beyond that; ``latencies`` are the baseline's.
+    baseline's p95, ``slow`` the baseline's answers that are slow; ``latencies`` are all of the baseline's.
     """
 
     share: float
@@ -70,7 +75,7 @@ class Seen:
     baseline_failed: Ints
     beyond_tolerated: Ints
     beyond_critical: Ints
-    beyond: Ints
+    slow: Floats
     latencies: Latencies
 
 
@@ -123,7 +128,7 @@ class Tests:
         self.requests, self.errors = np.zeros(rollouts), np.zeros(rollouts)
         self.canary_requests, self.canary_errors = np.zeros(rollouts), np.zeros(rollouts)
         self.latency: Floats = np.zeros((rollouts, self.window.cells))
-        self.looks, self.changes, self.elapsed_s = 0, 0, 0.0
+        self.looks, self.changes, self.elapsed_s, self.young_s = 0, 0, 0.0, 0.0
         edges = range(self.window.first, self.window.last + 1)
         self._tolerated = np.array([core._tolerated(policy, bucket) for bucket in edges])  # noqa: SLF001
         self._critical = np.array([core._critical(policy, bucket) for bucket in edges])  # noqa: SLF001
@@ -131,24 +136,24 @@ class Tests:
     @property
     def error_rate(self) -> Floats:
         """What is expected of the baselines."""
-        rate = (self.errors + core.PRIOR_ERRORS) / (self.requests + core.PRIOR_REQUESTS)
-        return np.maximum(rate, core.LEAST_RATE)
+        rate = (self.errors + past.PRIOR_ERRORS) / (self.requests + past.PRIOR_REQUESTS)
+        return np.maximum(rate, past.LEAST_RATE)
 
     @property
     def recent_difference(self) -> Floats:
-        """The canaries' recent error rate less the baselines'; 0 where either has no traffic."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            difference = self.canary_errors / self.canary_requests - self.errors / self.requests
-        return np.nan_to_num(difference, nan=0.0)
+        """How much more the canaries fail than the baselines of late; a role without traffic fails never."""
+        canary = self.canary_errors / np.maximum(self.canary_requests, past.NEAREST)
+        return np.asarray(canary - self.errors / np.maximum(self.requests, past.NEAREST), np.float64)
 
     def slow(self) -> Slow:
         """Give where the baselines' p95 lie."""
         below = np.cumsum(self.latency, axis=1)
         total = below[:, -1]
-        cell = np.argmax(below >= (core.QUANTILE * total)[:, None], axis=1)
-        at = below[np.arange(len(cell)), cell]
-        tail = np.clip((total - at + 1.0) / (total + 20.0), core._NEAREST, 1.0 - core._NEAREST)  # noqa: SLF001
-        return Slow(cell + self.window.first, tail, total >= core.WARM)
+        rank = past.QUANTILE * total
+        rows, cell = np.arange(len(total)), np.argmax(below >= rank[:, None], axis=1)
+        count = np.maximum(self.latency[rows, cell], past.NEAREST)
+        tail = np.clip((total - rank + 1.0) / (total + 20.0), past.NEAREST, 1.0 - past.NEAREST)
+        return Slow(cell + self.window.first, (below[rows, cell] - rank) / count, tail, total >= past.WARM)
 
     def tolerated(self, slow: Slow) -> Ints:
         """Give the buckets beyond which an answer of the canary is slower than tolerated."""
@@ -167,7 +172,7 @@ class Tests:
         for mixtures, begins in ((self.worse, prior), (self.sound, prior), (self.slower, first), (self.fast, first)):
             mixtures.begin(begins)
         rate = self.error_rate
-        self._decay(0.5 ** (elapsed_s / core.HALF_LIFE_S))
+        self._age(elapsed_s)
         for seen in slices:
             self._weigh_errors(rate, seen)
             self._weigh_latency(slow, seen)
@@ -202,10 +207,20 @@ class Tests:
         left_s = max(horizon_s - self.elapsed_s, 0.0)
         return at_change + core.LATER * min(elapsed_s, left_s) / horizon_s
 
-    def _decay(self, kept: float) -> None:
-        for counts in (self.requests, self.errors, self.canary_requests, self.canary_errors, self.latency):
+    def _age(self, elapsed_s: float) -> None:
+        for counts in (self.canary_requests, self.canary_errors):
+            np.multiply(counts, 0.5 ** (elapsed_s / past.HALF_LIFE_S), out=counts)
+        self.young_s += elapsed_s
+        if self.young_s < past.AGES_S:
+            return
+        with np.errstate(divide="ignore"):
+            few = np.minimum(1.0, past.KEPT / self.requests)
+        kept = np.maximum(0.5 ** (self.young_s / past.HALF_LIFE_S), few)
+        for counts in (self.requests, self.errors):
             np.multiply(counts, kept, out=counts)
-        self.latency *= self.latency > core._NOTICED  # noqa: SLF001
+        self.latency = np.round(self.latency * kept[:, None], past._DIGITS)  # noqa: SLF001
+        self.latency *= self.latency >= past._NOTICED  # noqa: SLF001
+        self.young_s = 0.0
 
     def _expect(self, seen: Seen) -> None:
         self.requests += seen.baseline
@@ -215,7 +230,6 @@ class Tests:
         self._know_latencies(seen.latencies)
 
     def _know_latencies(self, latencies: Latencies) -> None:
-        self.latency *= self.latency > core._NOTICED  # noqa: SLF001
         cells = np.clip(latencies.bucket, self.window.first, self.window.last) - self.window.first
         np.add.at(self.latency.reshape(-1), latencies.row * self.window.cells + cells, latencies.count)
 
@@ -247,7 +261,7 @@ class Tests:
             multiplied = odds * np.asarray(multiples)
             canary = _inside(multiplied / (1.0 + multiplied))
             outside = known & (canary > tail if mixtures is self.slower else canary < tail)
-            counts = (canarys, seen.canary - canarys, seen.beyond, seen.baseline - seen.beyond)
+            counts = (canarys, seen.canary - canarys, seen.slow, seen.baseline - seen.slow)
             _weigh(mixtures, canary, tail, seen.share, 0.0, outside, counts)
 
 
@@ -258,7 +272,7 @@ def _weigh(
     share: float,
     gap: float,
     outside: Mask,
-    counts: tuple[Ints, Ints, Ints, Ints],
+    counts: tuple[Floats | Ints, ...],
 ) -> None:
     """Multiply each alternative's evidence by what was seen: canary's ones and zeros, the baseline's ones and zeros."""
     p = projected(canary, baseline, share, gap, mixtures.projections)
@@ -304,4 +318,4 @@ def _even(alternatives: int) -> list[float]:
 
 
 def _inside(probability: Floats) -> Floats:
-    return np.clip(probability, core._NEAREST, 1.0 - core._NEAREST)  # noqa: SLF001
+    return np.clip(probability, past.NEAREST, 1.0 - past.NEAREST)

@@ -100,8 +100,9 @@ def seen_of(tick: Tick, tests: Tests, slow: Slow) -> Seen:
     """Draw of a tick what the tests need."""
     tolerated, critical = tick.canary_beyond(tests.tolerated(slow), tests.critical(slow))
     latencies = tick.baseline_latencies(tests.window)
-    slower = latencies.bucket > slow.bucket[latencies.row]
-    beyond = np.bincount(latencies.row, latencies.count * slower, len(tick.baseline)).astype(np.int64)
+    edge, part = slow.bucket[latencies.row], slow.part[latencies.row]
+    weight = np.where(latencies.bucket > edge, 1.0, np.where(latencies.bucket == edge, part, 0.0))
+    slowly = np.asarray(np.bincount(latencies.row, latencies.count * weight, len(tick.baseline)), np.float64)
     return Seen(
         tick.share,
         tick.canary,
@@ -110,7 +111,7 @@ def seen_of(tick: Tick, tests: Tests, slow: Slow) -> Seen:
         tick.baseline_failed,
         tolerated,
         critical,
-        beyond,
+        slowly,
         latencies,
     )
 

@@ -19,7 +19,7 @@ TABLES = {
     "outbox": "SELECT, INSERT, UPDATE (delivered_at)",
     "health_snapshots": "SELECT, INSERT, DELETE",
     "boot_evidence": "SELECT, INSERT, UPDATE (gateway, evidence, updated_at)",
-    "sequential_tests": "SELECT, INSERT, UPDATE (policy, state, seen, begun, split_version, at)",
+    "sequential_tests": "SELECT, INSERT, UPDATE (policy, state, seen, begun, split_version, at), DELETE",
     "predictions": "SELECT, INSERT, DELETE",
     "leases": "SELECT, INSERT, UPDATE (holder, term, expires_at)",
     "outcomes": "SELECT, INSERT, UPDATE (result), DELETE",

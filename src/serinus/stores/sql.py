@@ -192,12 +192,10 @@ class SqlStore:
         reports: Sequence[EvidenceReport] = (),
         term: int | None = None,
         tested: Tested | None = None,
-        missed: Sequence[HealthSnapshot] = (),
     ) -> None:
-        rows = [codec.snapshot_columns(each) for each in (*missed, snapshot)]
         async with self._writing() as connection:
             await leases.fence(connection, term)
-            await connection.execute(health_snapshots.insert(), rows)
+            await connection.execute(health_snapshots.insert(), codec.snapshot_columns(snapshot))
             if reports:
                 await self._keep_reports(connection, snapshot, reports)
             if tested is not None:
@@ -254,6 +252,8 @@ class SqlStore:
         begin, writers = self._transactions.on, self._database.writers
         ended = select(rollouts.c.id).where(rollouts.c.ended_at.is_not(None))
         old = health_snapshots.c.at < before
+        over = (sequential_tests.c.at < before) & sequential_tests.c.rollout.in_(ended)
+        await prune(begin, writers, sequential_tests, [sequential_tests.c.rollout], over)
         keys_before = min(before, datetime.now(UTC) - KEYS_KEPT)
         return Pruned(
             predictions=await self._database.prune_log(begin, before),

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from serinus.cli.display.release import ACTIVE
 from serinus.cli.display.words import mapped, number, read_time, rows
 from serinus.client import Client
 from serinus.core.names import VersionRef
@@ -16,18 +16,29 @@ from serinus.examples.heart_disease.traffic import Tally, Traffic
 MODEL = "heart"
 DEPLOYMENT = "heart-prod"
 CHECKER = "health-checker"
-POLICY = {
-    "name": "threshold",
-    "error_delta": 0.05,
-    "p95_delta_ms": 100,
-    "min_requests": 100,
-    "window_s": 300,
-    "interval_s": 5,
+POLICY = {"name": "sequential", "bake_s": 5}
+"""The default policy, but a canary may be promoted when it is 5 s old in place of 60: a demo should be short."""
+SETTINGS = {"policy": POLICY}
+FIRST_SHARE = 20.0
+"""The share in percent with which a version begins."""
+HOLDBACK, HOLDBACK_S = 5, 5
+"""The share in percent that the version before keeps after the promotion, and for how many seconds."""
+PLAN = {
+    "apiVersion": "serinus/v1",
+    "kind": "RolloutPlan",
+    "metadata": {"name": "demo"},
+    "spec": {
+        "steps": [{"setWeight": FIRST_SHARE}, {"setWeight": 50}, {"setWeight": 100}, {"promote": {}}],
+        "holdback": {"weight": HOLDBACK, "duration": f"{HOLDBACK_S}s"},
+    },
 }
-"""The policy's own defaults, but checked every 5 s in place of every 30: a demo should be short."""
-SETTINGS = {"promote_from_weight": 100, "policy": POLICY}
-RAMP = (20.0, 50.0, 100.0)
-ACTIVE = frozenset({"running", "paused"})
+"""What the good version follows: each step after the first is taken by the evidence alone."""
+MOVES = ("traffic_adjusted", "promoted", "bake_ended", "rolled_back")
+"""The events by which the traffic of a canary changes after its start."""
+LAST = frozenset({"bake_ended", "rolled_back"})
+"""The moves after which there is no canary any more."""
+_ACTIONS = frozenset({"advanced", "promoted", "bake_ended", "rolled_back"})
+"""What a health check says that it did, where it changed the traffic."""
 LOOK_EVERY_S = 0.2
 
 Document = dict[str, Any]
@@ -50,26 +61,24 @@ class Look:
         """Whether the canary is no more, and how that came is on record."""
         return self.phase not in ACTIVE and bool(self.health.get("action"))
 
-    def judged_since(self, moment: datetime) -> str:
-        """Give the verdict if there is one that is younger; nothing otherwise."""
-        checked = read_time(self.health.get("checked_at"))
-        return str(self.health.get("health") or "") if checked is not None and checked > moment else ""
-
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One share of the ramp, in percent: what came of it, and what the callers got who were sent there."""
+class Move:
+    """A change of a canary's traffic, and the verdict that it rests on; ``after_s`` is seconds since its start."""
 
-    weight: float
-    ref: str
-    outcome: str
-    tally: Tally
-    came_true: bool
+    event: Document
+    verdict: Document
+    after_s: float
 
     @property
-    def share(self) -> float | None:
-        """The share of the requests that was routed to the canary, in percent."""
-        return 100 * self.tally.drawn_for(self.ref) / self.tally.requests if self.tally.requests else None
+    def kind(self) -> str:
+        """What happened."""
+        return str(self.event.get("kind"))
+
+    @property
+    def given(self) -> float | None:
+        """The share in percent that the canary has from then on, where it got another one."""
+        return number(mapped(self.event.get("data")).get("to"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +97,20 @@ class Release:
     @property
     def warnings(self) -> list[str]:
         """What the server said against it when it started."""
-        return [str(each) for each in mapped(self._event("canary_started").get("data")).get("warnings", ())]
+        return [str(each) for each in mapped(self.event("canary_started").get("data")).get("warnings", ())]
 
-    def seconds_until(self, kind: str) -> float | None:
-        """Give how long after the start something happened; None if it did not."""
-        then, start = read_time(self._event(kind).get("at")), read_time(self._event("canary_started").get("at"))
-        return (then - start).total_seconds() if then and start else None
+    @property
+    def moves(self) -> list[Document]:
+        """The events by which its traffic changed after the start."""
+        return [event for event in self.events if event.get("kind") in MOVES]
 
-    def _event(self, kind: str) -> Document:
+    def seconds_until(self, event: Document) -> float:
+        """Give how long after the start something happened."""
+        then, start = read_time(event.get("at")), read_time(self.event("canary_started").get("at"))
+        return (then - start).total_seconds() if then and start else 0.0
+
+    def event(self, kind: str) -> Document:
+        """Give the first event of a kind; an empty one if there is none."""
         return next((event for event in self.events if event.get("kind") == kind), {})
 
 
@@ -137,37 +152,35 @@ def deploy(client: Client, version: Document) -> Document:
 
 def start(stage: Stage, version: Document, reason: str) -> Tally:
     """Give a version its first share of the traffic; gives the tally of what is sent from then on."""
-    stage.client.start(DEPLOYMENT, int(version["version"]), RAMP[0], reason=reason)
+    stage.client.start(DEPLOYMENT, int(version["version"]), FIRST_SHARE, reason=reason)
+    return stage.traffic.phase()
+
+
+def start_by_plan(stage: Stage, version: Document, reason: str) -> Tally:
+    """Let a version follow the plan; gives the tally likewise."""
+    stage.client.start(DEPLOYMENT, int(version["version"]), plan=PLAN, reason=reason)
     return stage.traffic.phase()
 
 
 def until_it_ends(stage: Stage, ref: str, tally: Tally, show: Show) -> None:
     """Leave a canary to the checker at its first share until it is no more, or until patience is at its end."""
-    for look in _looks(stage, ref, RAMP[0], tally):
+    for look in _looks(stage, ref, tally):
         show(look)
         if look.ended:
             return
 
 
-def take_step(stage: Stage, version: Document, weight: float, show: Show) -> Step:
-    """Give a canary its next share (the first one starts it), and wait for a good verdict on just that.
-
-    At the last step there is nothing left to command: the checker promotes.
-    """
-    ref = str(version["ref"])
-    if weight == RAMP[0]:
-        tally = start(stage, version, "the first one, tuned")
-    else:
-        stage.client.set_weight(DEPLOYMENT, weight)
-        tally = stage.traffic.phase()
-    wanted = "promoted" if weight == RAMP[-1] else "healthy"
-    outcome, moment = "no verdict in time", _last_change(stage.client)
-    for look in _looks(stage, ref, weight, tally):
+def until_it_moves(stage: Stage, ref: str, tally: Tally, told: int, show: Show) -> Move | None:
+    """Leave a canary to its plan until there is one more move than were ``told``; None if patience ends before."""
+    for look in _looks(stage, ref, tally):
         show(look)
-        outcome = look.phase.replace("_", " ") if look.ended else look.judged_since(moment) or outcome
-        if look.ended or outcome == wanted:
-            break
-    return Step(weight, ref, outcome, tally, came_true=outcome == wanted)
+        life = release(stage.client, ref)
+        moves = life.moves
+        if len(moves) > told:
+            verdict = _verdict_of(stage.client, moves[told], look.health)
+            if verdict is not None:
+                return Move(moves[told], verdict, life.seconds_until(moves[told]))
+    return None
 
 
 def release(client: Client, ref: str) -> Release:
@@ -185,18 +198,28 @@ def measured(metrics: Document, role: str) -> tuple[int, int]:
     return int(requests), int(errors + timeouts)
 
 
-def _looks(stage: Stage, ref: str, weight: float, tally: Tally) -> Iterator[Look]:
+def _looks(stage: Stage, ref: str, tally: Tally) -> Iterator[Look]:
     """Look again and again, until patience is at its end."""
     began = time.monotonic()
     while time.monotonic() - began < stage.patience_s:
-        phase = mapped(stage.client.deployment(DEPLOYMENT).get("rollout")).get("phase")
+        rollout = mapped(stage.client.deployment(DEPLOYMENT).get("rollout"))
         health, metrics = stage.client.health(DEPLOYMENT), stage.client.metrics(DEPLOYMENT)
-        yield Look(ref, weight, str(phase), health, metrics, tally)
+        yield Look(ref, number(rollout.get("weight")) or 0.0, str(rollout.get("phase")), health, metrics, tally)
         time.sleep(LOOK_EVERY_S)
 
 
-def _last_change(client: Client) -> datetime:
-    """Give when the present share came into force, by the server's clock."""
-    kinds = ("canary_started", "traffic_adjusted")
-    newest = rows(client.events(DEPLOYMENT, newest_first=True, limit=1, kinds=kinds), "events")
-    return datetime.fromisoformat(str(newest[0]["at"]))
+def _verdict_of(client: Client, event: Document, health: Document) -> Document | None:
+    """Give the verdict by which the checker did something; None while that check is not on record yet.
+
+    A check goes on record after what it did. So the last one before an event is the right one if there is a later one
+    as well, or if the newest says of itself that it did something.
+    """
+    number_of_rollout = int(str(event.get("rollout")).rpartition(":")[2])
+    pages = client.looks(DEPLOYMENT, number_of_rollout)
+    looks = [look for page in pages for look in rows(page, "looks") if look.get("verdict")]
+    moment = read_time(event.get("at"))
+    earlier = [look for look in looks if moment and (at := read_time(look.get("at"))) and at <= moment]
+    if not earlier:
+        return None
+    acted = health.get("action") in _ACTIONS and health.get("checked_at") == earlier[-1].get("at")
+    return mapped(earlier[-1]["verdict"]) if acted or len(earlier) < len(looks) else None

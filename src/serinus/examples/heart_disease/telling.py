@@ -43,9 +43,11 @@ def tell(narrator: Narrator, url: Callable[[], str], trained: Trained, patience_
             bad = _bad_release(narrator, stage, first, second)
             if bad.did("rolled_back"):
                 _afterwards(narrator, stage, candidates[1], versions)
-                good = _good_release(narrator, stage, third)
+                good = _good_release(narrator, stage, first, third)
         narrator.heading(5, "What is on record")
         narrator.show(pages.record(client.events(DEPLOYMENT, limit=1000), narrator.screen))
+        narrator.gap()
+        narrator.copyable(pages.see_more())
         serving = str(client.deployment(DEPLOYMENT).get("baseline"))
     return _conclude(narrator, traffic.total(), bad, good, serving, str(third["ref"]))
 
@@ -67,7 +69,7 @@ def _alone(narrator: Narrator, stage: Stage, version: Document) -> None:
 
 def _bad_release(narrator: Narrator, stage: Stage, baseline: Document, version: Document) -> Release:
     ref = str(version["ref"])
-    narrator.heading(3, f"{ref} gets {story.RAMP[0]:g} % of the traffic")
+    narrator.heading(3, f"{ref} gets {story.FIRST_SHARE:g} % of the traffic")
     tally = story.start(stage, version, "the best accuracy")
     for warning in story.release(stage.client, ref).warnings:
         narrator.say(("Serinus warns: ", "yellow"), f"{warning}.")
@@ -98,16 +100,25 @@ def _afterwards(narrator: Narrator, stage: Stage, candidate: Candidate, versions
     )
 
 
-def _good_release(narrator: Narrator, stage: Stage, version: Document) -> Release:
-    shares = ", then ".join(f"{weight:g} %" for weight in story.RAMP)
-    narrator.heading(4, f"{version['ref']} gets {shares}: each step after a good health check")
-    for weight in story.RAMP:
+def _good_release(narrator: Narrator, stage: Stage, baseline: Document, version: Document) -> Release:
+    ref = str(version["ref"])
+    narrator.heading(4, f"{ref} follows a plan, each step by the evidence")
+    tally = story.start_by_plan(stage, version, "the first one, tuned")
+    for sentence in pages.plan(stage.client.deployment(DEPLOYMENT), str(baseline["ref"])):
+        narrator.show(sentence)
+    told = 0
+    while True:
         with narrator.moving() as picture:
-            step = story.take_step(stage, version, weight, _shower(narrator, picture))
-        narrator.show(pages.step(step, narrator.screen))
-        if not step.came_true:
+            done = story.until_it_moves(stage, ref, tally, told, _shower(narrator, picture))
+        if done is None:
+            narrator.say(("Nothing more happened in time.", "bold red"))
             break
-    return story.release(stage.client, str(version["ref"]))
+        told += 1
+        narrator.show(pages.move(done, ref, narrator.screen))
+        if done.kind in story.LAST:
+            break
+    narrator.say(f"Callers without an answer: {tally.failed} of {tally.requests}.")
+    return story.release(stage.client, ref)
 
 
 def _shower(narrator: Narrator, picture: Callable[..., None]) -> Callable[[Look], None]:
@@ -119,7 +130,8 @@ def _conclude(
 ) -> bool:
     """Hold what happened against what the story promises."""
     caught = bad.did("auto_rollback_triggered", "rolled_back")
-    promoted = good is not None and good.did("auto_promotion_triggered", "promoted")
+    promoted = good is not None and good.did("traffic_adjusted", "auto_promotion_triggered", "promoted")
+    baked = good is not None and good.did("bake_ended")
     statuses = ", ".join(f"{status}: {count}" for status, count in callers.statuses.items())
     facts = (
         (caught, f"{bad.ref} was rolled back by the health checker", f"{bad.ref} was not rolled back"),
@@ -129,6 +141,7 @@ def _conclude(
             f"{callers.failed} of {callers.requests} requests were not answered with status 200 ({statuses})",
         ),
         (promoted, f"{wanted} was promoted by the health checker", f"{wanted} was not promoted by the health checker"),
+        (baked, f"{wanted} was compared for a while after that, and stays", f"the bake of {wanted} did not end"),
         (serving == wanted, f"{DEPLOYMENT} serves {serving}", f"{DEPLOYMENT} serves {serving}, not {wanted}"),
     )
     narrator.gap()
