@@ -19,7 +19,7 @@ PIP_INSTALL := $(PIP) install --require-hashes --requirement
 RUN := .venv/.run-lock .venv/.package
 DEV := .venv/.dev-lock .venv/.package
 
-.PHONY: help demo demo-production test services lint format bench serve lock clean
+.PHONY: help demo demo-production test services lint format bench bench-decisions serve lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,9 @@ format: $(DEV) ## Format the code and repair what can be repaired
 
 bench: $(DEV) ## Measure throughput and latency
 	$(BIN)/python -m bench.run $(ARGS)
+
+bench-decisions: $(DEV) ## Simulate the rules of decision; ARGS=--full: the whole
+	$(BIN)/python -m bench.decisions $(ARGS)
 
 serve: $(RUN) ## Run a server here
 	@$(BIN)/canary serve $(ARGS)

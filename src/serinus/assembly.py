@@ -360,7 +360,9 @@ def _own_readings(system: System) -> Readings:
         leased=leased,
         rollouts={state.name: system.engine.record.changed_at(state) for state in system.engine.record.last_seen()},
         dependencies={name: state == OK for name, state in system.dependencies.states().items()},
-        checker=CheckerReading(checker.leads, checker.ticked_at, checker.failures) if checker else None,
+        checker=CheckerReading(checker.leads, checker.ticked_at, checker.failures, tuple(sorted(checker.alarmed)))
+        if checker
+        else None,
     )
 
 

@@ -253,6 +253,13 @@ class Board(Protocol):
         """
         ...
 
+    def gone(self) -> list[str]:
+        """Name the gateways that went without a word, as far as is known here and as long as they may have the lease.
+
+        What they counted last is not on the board; never blocks.
+        """
+        ...
+
     async def renew(self, term: int, ttl_s: float) -> None:
         """Renew the lease under which canaries have traffic: somebody judges them.
 

@@ -29,11 +29,15 @@ class ServedArm:
 
 @dataclass(frozen=True, slots=True)
 class CheckerReading:
-    """A checker: whether it leads, when its last round ended (None before), and how many rounds or checks failed."""
+    """A checker: whether it leads, when its last round ended (None before), and how many rounds or checks failed.
+
+    ``alarmed``: the deployments whose canary does not get the share that was set.
+    """
 
     leads: bool
     ticked_at: datetime | None
     failures: int
+    alarmed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,13 @@ def _operation_families(readings: Readings) -> Iterator[Metric]:
     yield dependencies
     if readings.checker is not None:
         yield from _checker_families(readings.checker)
+        alarmed = {name: float(name in readings.checker.alarmed) for name, now in active.items() if now}
+        yield _by_deployment(
+            GaugeMetricFamily(
+                "serinus_split_alarm", "Whether a canary does not get the share that was set.", labels=["deployment"]
+            ),
+            alarmed,
+        )
 
 
 def _checker_families(checker: CheckerReading) -> Iterator[Metric]:

@@ -154,6 +154,8 @@ async def test_a_gateway_that_went_without_a_word_is_waited_for_only_so_long(red
     vanish(second)
 
     assert await first.unacknowledged("fraud", split(1).stamp, 0.05) == ["gone"]
+    await eventually(lambda: first.gone() == ["gone"])
+    await eventually(lambda: first.gone() == [])
     assert await first.unacknowledged("fraud", split(1).stamp, PATIENCE_S) == []
 
 

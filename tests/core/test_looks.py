@@ -143,7 +143,7 @@ def test_a_look_takes_in_what_came_since_the_last_one() -> None:
     tested, _ = after(begun(), both(counts(100), counts(10, 1)))
     tested, look = after(tested, both(counts(130), counts(14, 2)), 2.5)
 
-    assert look == Look(2.5, changed=False, slices=(Slice(0.05, counts(4, 1), counts(30)),))
+    assert look == Look(2.5, changed=False, slices=(Slice(0.05, counts(4, 1), counts(30)),), at=tested.at)
     assert (tested.canary.requests, tested.baseline.requests) == (14, 130)
 
 

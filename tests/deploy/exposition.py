@@ -49,7 +49,7 @@ class Day:
             leased=False,
             rollouts={"fraud": now - timedelta(days=2)},
             dependencies={"store": False, "board": True, "artifacts": True},
-            checker=CheckerReading(self.leads, now - timedelta(minutes=2), 10 * self.looks),
+            checker=CheckerReading(self.leads, now - timedelta(minutes=2), 10 * self.looks, ("fraud",)),
         )
 
     def _evidence(self) -> Evidence:

@@ -82,7 +82,8 @@ async def test_a_broken_canary_is_rolled_back_with_what_was_found_as_the_reason(
     rollout = await world.rollout()
     assert rollout.phase is Phase.ROLLED_BACK
     assert rollout.reason == (
-        "canary errors 60.0 % against 0.0 %: odds more than a million to 1 against 'within 0.5 points'"
+        "canary errors 60.0 % against 0.0 %: odds more than a million to 1 against 'within 0.5 points', "
+        "since 12:00:00 UTC"
     )
     assert [event.kind for event in await world.since_start()] == [EventKind.HEALTH_CHECK_FAILED, *AUTOMATIC]
     assert {event.reason for event in await world.since_start()} == {rollout.reason}
@@ -108,6 +109,23 @@ async def test_a_good_canary_is_promoted_when_it_has_baked_and_not_before(world:
 
     assert (before, (await world.engine.deployment(NAME)).baseline) == (V1, V2)
     assert (await world.since_start())[-1].kind is EventKind.AUTO_PROMOTION_TRIGGERED
+
+
+async def test_while_the_last_counts_of_a_gateway_are_missing_nothing_is_promoted_and_what_is_bad_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.rolling(policy=POLICY)
+    monkeypatch.setattr(world.board, "gone", lambda: ["gateway-7"])
+    for second in range(1, 15):
+        await world.after(1.0, alike(1000 * second))
+
+    held = await world.newest_check()
+    baseline = (await world.engine.deployment(NAME)).baseline
+    await world.after(1.0, both(arm(16_000), arm(16_000, failed=900)))
+
+    assert "gateway-7 went without a word" in held.action
+    assert baseline == V1
+    assert (await world.rollout()).phase is Phase.ROLLED_BACK
 
 
 async def test_a_canary_that_is_worse_by_more_than_the_margin_is_not_promoted(world: World) -> None:

@@ -90,6 +90,9 @@ class MemoryBoard:
     def _behind(self, deployment: str, stamp: int) -> list[str]:
         return [g for g in self._gateways if self._acknowledged.get((g, deployment), 0) < stamp]
 
+    def gone(self) -> list[str]:
+        return []  # they are of this process, and go with it
+
     def _announce(self) -> None:
         self._acknowledgement.set()
         self._acknowledgement = asyncio.Event()

@@ -6,6 +6,7 @@ Any number may run; the one that leads checks, and what it writes carries its te
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from serinus.checker.judging import Judging
@@ -78,6 +79,8 @@ class HealthChecker:
         self._begun = 0
         self.ticked_at: datetime | None = None
         self.failures = 0
+        self.alarmed: set[str] = set()
+        """The deployments whose canary does not get the share that was set."""
 
     @property
     def leads(self) -> bool:
@@ -216,7 +219,8 @@ class HealthChecker:
         if judgement is None:
             return
         verdict = judgement.verdict
-        decision = decide(state, verdict, judgement.standing, now)
+        decision = decide(state, verdict, replace(judgement.standing, missing=self._missing()), now)
+        self._alarm(state, rollout, verdict)
         changes = news(state, rollout, watch, verdict, decision, now)
         try:
             action = await self._act(state, rollout, verdict, decision, changes, now, term)
@@ -232,6 +236,22 @@ class HealthChecker:
         )
         await self._record(snapshot, reports, watch, judgement.tested, term)
         self._troubles.pop(rollout.id, None)
+
+    def _missing(self) -> str:
+        gone = self._board.gone()
+        if not gone:
+            return ""
+        return f"gateway {', '.join(gone)} went without a word: what it counted last is missing"
+
+    def _alarm(self, state: Deployment, rollout: Rollout, verdict: Verdict) -> None:
+        """Tell of what is wrong with the comparison itself, once."""
+        subject = f"alarm {rollout.id}"
+        if verdict.alarms:
+            self.alarmed.add(state.name)
+            self._tell(f"{state.name}: {verdict.alarms[0]}", subject)
+        else:
+            self.alarmed.discard(state.name)
+            self._told.discard(subject)
 
     def _is_due(self, state: Deployment, rollout: Rollout, last: datetime | None, now: datetime) -> bool:
         """Whether a deployment is to be looked at; when a sequential test is, what has come in decides."""
@@ -313,6 +333,7 @@ class HealthChecker:
 
     def _forget(self, states: list[Deployment]) -> None:
         present = {state.rollout.id for state in states if state.rollout}
+        self.alarmed &= {state.name for state in states if state.active}
         for ended in self._watches.keys() - present:
             del self._watches[ended]
         for ended in self._troubles.keys() - present:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from serinus.core.evidence import Counts, log_quantile
 from serinus.core.expected import QUANTILE
@@ -18,7 +19,7 @@ from serinus.core.judge import (
     points,
 )
 from serinus.core.policy import GUARDRAIL, SequentialPolicy
-from serinus.core.sequential import ERRORS_WEIGHT, LATENCY_WEIGHT, SequentialTest
+from serinus.core.sequential import ERRORS_WEIGHT, LATENCY_WEIGHT, Rise, SequentialTest
 
 DOUBTFUL = math.log(10.0)
 """From this evidence against a canary on it is given no more traffic."""
@@ -35,17 +36,22 @@ class _Arms:
     canary: Counts
     b: ArmReport
     c: ArmReport
+    at: datetime | None = None
 
 
-def assess(policy: SequentialPolicy, test: SequentialTest, baseline: Counts, canary: Counts) -> Verdict:
+def assess(
+    policy: SequentialPolicy, test: SequentialTest, baseline: Counts, canary: Counts, at: datetime | None = None
+) -> Verdict:
     """Say what a sequential test has come to; ``baseline`` and ``canary`` are the counts of the rollout, to be shown.
+
+    ``at`` is the time of the last look; with it the reason says since when the evidence against a canary has grown.
 
     Critical: the evidence that the canary is worse than tolerated has reached 1/alpha. Degraded: it has reached 10.
     Healthy otherwise, to be promoted when the evidence that it is not worse by the margin has reached 1/beta for every
     guardrail, of late it fails less than half of the margin more, and the rollout is as old as ``bake_s``.
     Inconclusive: no traffic on either side, or not the share of it that was set.
     """
-    arms = _Arms(baseline, canary, ArmReport.of(baseline), ArmReport.of(canary))
+    arms = _Arms(baseline, canary, ArmReport.of(baseline), ArmReport.of(canary), at)
     alarms = _alarms(test, arms)
     health, recommendation, reason = _assessed(policy, test, arms, alarms)
     return Verdict(
@@ -175,9 +181,19 @@ def _of_late(policy: SequentialPolicy, test: SequentialTest) -> str:
 def _found(policy: SequentialPolicy, test: SequentialTest, arms: _Arms) -> str:
     if _is_errors(policy, test):
         claim = f"within {points(policy.tolerated_errors)}"
-        return f"{_errors(arms)}: odds {odds(test.errors_against)} against '{claim}'"
+        return (
+            f"{_errors(arms)}: odds {odds(test.errors_against)} against '{claim}'{_since(test, test.worse_rise, arms)}"
+        )
     claim = f"within {policy.tolerated_p95_ms:g} ms"
-    return f"{_latency(arms)}: odds {odds(test.latency_against)} against '{claim}'"
+    since = _since(test, test.slower_rise, arms)
+    return f"{_latency(arms)}: odds {odds(test.latency_against)} against '{claim}'{since}"
+
+
+def _since(test: SequentialTest, rise: Rise | None, arms: _Arms) -> str:
+    if arms.at is None or rise is None:
+        return ""
+    began = arms.at.astimezone(UTC) - timedelta(seconds=test.elapsed_s - rise.since_s)
+    return f", since {began:%H:%M:%S} UTC"
 
 
 def _is_errors(policy: SequentialPolicy, test: SequentialTest) -> bool:

@@ -22,7 +22,8 @@ class Standing:
 
     ``odds_for`` is the logarithm of the evidence that the canary is better than the margin (inf, or -inf, by a policy
     without odds), a promotion wants odds of 1/``beta``; ``why_not`` says what speaks against a greater share, and
-    ``not_yet`` against a promotion; ``canary_requests`` counts those of the whole rollout.
+    ``not_yet`` against a promotion; ``canary_requests`` counts those of the whole rollout. ``missing`` says whose last
+    counts are not known: until they are given up nothing advances.
     """
 
     odds_for: float
@@ -30,6 +31,7 @@ class Standing:
     why_not: str
     not_yet: str
     canary_requests: int
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ def decide(state: Deployment, verdict: Verdict, standing: Standing, now: datetim
         decision = _by_bake(rollout, verdict, now)
     elif rollout.plan is not None:
         decision = _by_plan(state, rollout, verdict, standing, now)
+    elif verdict.recommendation is Recommendation.PROMOTE and standing.missing:
+        decision = Decision(waiting=standing.missing)
     elif verdict.recommendation is Recommendation.PROMOTE:
         decision = _promoted(state, rollout, verdict.reason)
     else:
@@ -112,7 +116,7 @@ def _by_plan(state: Deployment, rollout: Rollout, verdict: Verdict, standing: St
     if rollout.phase is Phase.PAUSED:
         return Decision(waiting="the rollout is paused")
     promotes = progress.step < len(plan.steps) and plan.steps[progress.step].kind is StepKind.PROMOTE
-    why_not = standing.why_not or (standing.not_yet if promotes else "")
+    why_not = standing.missing or standing.why_not or (standing.not_yet if promotes else "")
     move = next_move(
         plan,
         progress,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from serinus.core.evidence import GROWTH, LAST_BUCKET
 
 Interval = tuple[float, float]
-_STEPS = 50
+_STEPS = 40
 
 
 def rate_interval(ones: float, requests: float, alpha: float) -> Interval:

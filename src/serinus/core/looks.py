@@ -26,13 +26,14 @@ LARGEST_HISTORY = 2_000.0
 class Look:
     """What one look took in: seconds since the last, whether the split changed, and what every split did meanwhile.
 
-    ``begins`` is what was expected of the baseline where a test began with this look, else None.
+    ``begins`` is what was expected of the baseline where a test began with this look, else None; ``at`` when it was.
     """
 
     elapsed_s: float
     changed: bool
     slices: tuple[Slice, ...]
     begins: Expected | None = None
+    at: datetime | None = None
 
     @property
     def empty(self) -> bool:
@@ -69,7 +70,7 @@ class Tested:
     @property
     def verdict(self) -> Verdict:
         """What the test has come to."""
-        return assess(self.policy, self.test, self.baseline, self.canary)
+        return assess(self.policy, self.test, self.baseline, self.canary, self.at)
 
     def _of(self, role: Role) -> Counts:
         total = NOTHING
@@ -107,6 +108,7 @@ def taken_in(
         changed=rollout.split_version != tested.split_version,
         slices=_slices(rollout, since(totals, tested.seen), each_counts),
         begins=None if tested.test.looks else tested.test.expected,
+        at=at,
     )
     test = tested.test.after(tested.policy, look.slices, look.elapsed_s, changed=look.changed)
     seen = _seen(rollout, totals, tested.seen)
@@ -133,7 +135,7 @@ def replayed(looks: Iterable[Look], policies: Iterable[SequentialPolicy]) -> Ite
         for each in look.slices:
             canary, baseline = canary + each.canary, baseline + each.baseline
         elapsed_s += look.elapsed_s
-        yield Judged(elapsed_s, look, test, assess(policy, test, baseline, canary))
+        yield Judged(elapsed_s, look, test, assess(policy, test, baseline, canary, look.at))
 
 
 def _seen(rollout: Rollout, totals: Evidence, before: Evidence) -> Evidence:
@@ -180,18 +182,19 @@ def encoded_look(look: Look) -> list[object]:
     """Give a look as compact JSON values."""
     slices = [[each.share, each.each_counts, _encoded(each.canary), _encoded(each.baseline)] for each in look.slices]
     begins = None if look.begins is None else encoded_expected(look.begins)
-    return [look.elapsed_s, look.changed, slices, begins]
+    return [look.elapsed_s, look.changed, slices, begins, look.at and look.at.isoformat()]
 
 
 def decoded_look(raw: object) -> Look:
     """Read what ``encoded_look`` gave; InvalidInput if it is something else."""
     try:
-        elapsed_s, changed, slices, begins = _parts(raw, 4)
+        elapsed_s, changed, slices, begins, at = _parts(raw, 5)
         return Look(
             float(elapsed_s),
             bool(changed),
             tuple(_slice(each) for each in slices),
             None if begins is None else decoded_expected(begins),
+            None if at is None else datetime.fromisoformat(at),
         )
     except (TypeError, ValueError, KeyError) as wrong:
         raise InvalidInput("A look on record cannot be read.", field="look") from wrong

@@ -25,7 +25,7 @@ SLOWER = (1.3, 1.7, 2.5, 4.0, 8.0, 20.0)
 FASTER = (1 / 2, 1 / 4, 1 / 8, 1 / 20)
 """How many times those of a good canary, to be slower by the whole margin, may be as great."""
 
-AT_THE_START, AT_CHANGES, LATER = 0.80, 0.05, 0.147
+AT_THE_START, AT_CHANGES, LATER = 0.74, 0.02, 0.237
 """Prior mass of a break: at the start, shared by the first changes of split, and spread over the horizon."""
 CHANGES = 4
 ERRORS_WEIGHT, LATENCY_WEIGHT = 0.6, 0.4

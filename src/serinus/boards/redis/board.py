@@ -140,6 +140,9 @@ class RedisBoard:
         known = {token: (name, int(has or 0)) for token, name, has in rows}
         return self._following.gateways.behind(known, deployment, stamp)
 
+    def gone(self) -> list[str]:
+        return self._following.gateways.gone()
+
     # ------------------------------------------------------------------------------- lease and evidence
 
     async def renew(self, term: int, ttl_s: float) -> None:

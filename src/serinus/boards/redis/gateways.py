@@ -112,6 +112,13 @@ class Gateways:
             _, known = self._seen.get(token, (name, until))
             self._seen[token] = (name, max(known, until))
 
+    def gone(self) -> list[str]:
+        """Name those elsewhere that Redis knew and knows no more, and that have not left in good order."""
+        now = self._monotonic()
+        here = {joined.token for joined in self.here()}
+        known = here | self._live.keys()
+        return sorted({name for token, (name, until) in self._seen.items() if token not in known and until > now})
+
     def behind(self, known: Mapping[str, tuple[str, int]], deployment: str, stamp: int) -> list[str]:
         """Name the gateways that have not acknowledged a stamp: live ones, and those gone without a word.
 
