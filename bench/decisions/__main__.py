@@ -4,6 +4,7 @@ The reduced set takes some minutes on one core; --full has ten times the rollout
 """
 
 import argparse
+import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -23,7 +24,7 @@ def main() -> int:
     """Measure, print and write; 1 if an aim is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench.decisions", description=__doc__)
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--jobs", type=int, default=1, help="scenarios at the same time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="scenarios at the same time")
     parser.add_argument("--to", type=Path, default=FOLDER, metavar="FOLDER")
     asked = parser.parse_args()
     console, began = Console(), time.monotonic()
