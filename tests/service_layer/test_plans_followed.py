@@ -7,10 +7,11 @@ from tests.service_layer.world import NAME, V1, V2, V3, World, counts
 
 from serinus.core.commands import Approve, Pause, Promote, Resume, Rollback, SetWeight, StartCanary
 from serinus.core.deployment import Phase, Rollout
-from serinus.core.errors import NotAllowed
+from serinus.core.errors import NotAllowed, SerinusError
 from serinus.core.events import EventKind
 from serinus.core.evidence import Counts, Key
 from serinus.core.freeze import Freeze
+from serinus.core.names import VersionRef
 from serinus.core.plan import Plan, Step, StepKind
 from serinus.core.policy import SequentialPolicy
 from serinus.core.routing import Role
@@ -346,11 +347,11 @@ async def test_another_canary_replaces_the_one_that_runs_if_asked_to(rolling: Ro
     assert "replaced by risk@3" in first.reason
 
 
-async def test_a_canary_that_cannot_be_started_replaces_nothing(rolling: Rolling) -> None:
+@pytest.mark.parametrize("canary", [replace(V3, version=99), V1], ids=["not there", "the baseline"])
+async def test_a_canary_that_cannot_be_started_replaces_nothing(rolling: Rolling, canary: VersionRef) -> None:
     await rolling.start(RAMP)
-    missing = replace(V3, version=99)
 
-    with pytest.raises(Exception, match="99"):
-        await rolling.world.do(StartCanary(canary=missing, weight=5.0, replace=True))
+    with pytest.raises(SerinusError):
+        await rolling.world.do(StartCanary(canary=canary, weight=5.0, replace=True))
 
     assert (await rolling.world.rollout()).phase is Phase.RUNNING

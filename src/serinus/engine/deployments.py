@@ -130,10 +130,11 @@ class DeploymentEngine:
         check_generation(state, given.expected_generation)
         if state.active is None:
             return await self._carry_out(name, command, given)
+        why = f"replaced by {command.canary}" + (f": {command.reason}" if command.reason else "")
+        rollback, now = Rollback(actor=command.actor, reason=why), self._clock.now()
+        apply(apply(state, rollback, now)[0], command, now)  # what cannot be replaces nothing
         async with self._loaded.holding(command.canary):
             await self._prepared(state, command, given.term)
-            why = f"replaced by {command.canary}" + (f": {command.reason}" if command.reason else "")
-            rollback = Rollback(actor=command.actor, reason=why)
             await self._rollbacks.carry_out(
                 name, rollback, Given(expected_generation=state.generation, term=given.term)
             )
