@@ -210,6 +210,10 @@ async def test_a_rollout_that_does_not_go_on_is_paused_at_its_deadline(rolling: 
     (overdue,) = await rolling.world.real_store.events(NAME, kinds=[EventKind.PROGRESS_OVERDUE])
     assert "no progress for" in overdue.event.reason
 
+    await rolling.world.do(Resume())
+    assert (await rolling.goes(15)).phase is Phase.RUNNING
+    assert (await rolling.goes(10)).phase is Phase.PAUSED
+
 
 async def test_a_hold_is_told_of_again_and_again(rolling: Rolling) -> None:
     await rolling.start(plan(at(5), APPROVAL, at(50), hold_alert_s=20.0))

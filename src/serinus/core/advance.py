@@ -17,13 +17,15 @@ class Progress:
     """Where a rollout stands: the index of the step that it has not done yet, and since when.
 
     It is the number of steps where all are done. ``approved``: a person has approved this very step;
-    ``samples_at_entry``: the requests to the canary that had been counted when it came to this step.
+    ``samples_at_entry``: the requests to the canary that had been counted when it came to this step; ``resumed_at``:
+    when a person last let it go on.
     """
 
     step: int
     entered_at: datetime
     approved: bool = False
     samples_at_entry: int = 0
+    resumed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def _overdue(plan: Plan, progress: Progress, now: datetime) -> str:
     if deadline is None or progress.step >= len(plan.steps) or plan.steps[progress.step].kind is StepKind.APPROVAL:
         return ""
     last = thawed(plan.freeze, now)
-    since = progress.entered_at if last is None else max(progress.entered_at, last)
+    since = max(each for each in (progress.entered_at, progress.resumed_at, last) if each is not None)
     still = (now - since).total_seconds()
     return f"no progress for {_about(still)}, more than {span(deadline)}" if still > deadline else ""
 

@@ -62,8 +62,9 @@ def apply(state: Deployment | None, command: Command, now: datetime) -> Applied:
         raise NotFound("There is no such deployment.", remedy="Create it first.")
     verb = verb_of(command)
     if verb not in (*possible(state), *_by_itself(state)):
+        doing = "no plan of it waits for an approval" if verb == "approve" else f"it is {_describe(state)}"
         raise NotAllowed(
-            f"Cannot {_ACTS.get(verb, verb)} deployment {state.name!r}: it is {_describe(state)}.",
+            f"Cannot {_ACTS.get(verb, verb)} deployment {state.name!r}: {doing}.",
             state=state.status,
             possible=possible(state),
         )
@@ -220,7 +221,10 @@ def _pause(state: Deployment, command: Pause, now: datetime) -> Applied:
 
 
 def _resume(state: Deployment, command: Resume, now: datetime) -> Applied:
-    new = replace(state, rollout=replace(_active(state), phase=Phase.RUNNING))
+    rollout = _active(state)
+    # The deadline begins anew: who resumes it has looked at it.
+    progress = rollout.progress and replace(rollout.progress, resumed_at=now)
+    new = replace(state, rollout=replace(rollout, phase=Phase.RUNNING, progress=progress))
     return _changed(state, new, EventKind.RESUMED, command, now)
 
 

@@ -83,6 +83,7 @@ async def looks(
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> Document:
     """Page through the checks of a rollout with their evidence, to judge it again; ``next`` is null at the end."""
+    await system.engine.deployment(name)
     wanted = f"{name}:{number}"
     kept = {each.id: each for each in await system.store.rollouts(name, limit=EXPLAINED)}
     if wanted not in kept:

@@ -66,13 +66,7 @@ def _moved(data: Data) -> str:
 
 
 def _adjusted(data: Data) -> str:
-    adjusted = f"{weight(data['from'])} to {weight(data['to'])}"
-    return f"{adjusted}, {_reached(data)}" if data.get("of") else adjusted
-
-
-def _reached(data: Data) -> str:
-    done, number = data["step"], data["of"]
-    return f"step {done + 1} of {plain(number)}" if done < number else f"all {plain(number)} steps are done"
+    return f"{weight(data['from'])} to {weight(data['to'])}"
 
 
 def _approved(data: Data) -> str:
@@ -105,7 +99,7 @@ _REASON_SAYS_IT = frozenset(
     for kind in EventKind
     if kind.startswith(("health_check_", "auto_"))
     or kind.endswith("_recommended")
-    or kind in {EventKind.CANARY_REFUSED, EventKind.HOLDING, EventKind.PROGRESS_OVERDUE}
+    or kind in {EventKind.CANARY_REFUSED, EventKind.HOLDING, EventKind.PROGRESS_OVERDUE, EventKind.STEP_REACHED}
 )
 """Their data is the evidence in full; `-o json` shows it."""
 
@@ -114,7 +108,6 @@ _SAYINGS: dict[str, Callable[[Data], str]] = {
     "configured": _configured,
     "canary_started": _started,
     "traffic_adjusted": _adjusted,
-    "step_reached": _reached,
     "approved": _approved,
     "promoted": _moved,
     "bake_ended": _moved,
