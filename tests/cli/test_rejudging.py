@@ -70,7 +70,10 @@ def test_a_sequential_rollout_is_judged_by_the_articles_rule_as_well() -> None:
 def test_the_articles_rule_looks_back_at_its_window_and_only_when_it_checks() -> None:
     good_then_bad = looks_of(0, looks=60)
     bad = looks_of(10, looks=60)
-    rows = [*good_then_bad, *({**row, "look": [*row["look"][:3], None], "id": row["id"] + 60} for row in bad)]
+    rows = [
+        *good_then_bad,
+        *({**row, "look": [*row["look"][:3], None, row["look"][4]], "id": row["id"] + 60} for row in bad),
+    ]
 
     told = rejudged(iter(rows), STARTED, lambda _: ThresholdPolicy(window_s=10.0, interval_s=25.0, min_requests=10**6))
 

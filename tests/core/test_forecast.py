@@ -255,9 +255,7 @@ def test_no_traffic_is_all_there_is_to_say() -> None:
 def test_too_little_traffic_is_told_with_what_it_means_and_where_it_is_better() -> None:
     told = warnings(1, (5, 50))
 
-    assert told.startswith(
-        "1 request per second at 5 %: a canary failing 5 points more would be found after 40 min and "
-    )
+    assert told.startswith("1 request per second at 5 %: a canary failing 5 points more would be found after 4")
     assert "canary requests; at 50 % after 10 min" in told
 
 

@@ -26,7 +26,7 @@ CONNECTIONS = 8
 SLOW_S = 0.5
 WEIGHT = 30
 SETTINGS = QUICK | {"SERINUS_PREDICTOR_THREADS": str(CONNECTIONS)}
-POLICY = {"auto_promote": False, "auto_rollback": False, "policy": {"interval_s": 0.2, "p95_delta_ms": 10_000}}
+POLICY = {"auto_promote": False, "auto_rollback": False, "policy": {"interval_s": 0.2, "p95_margin_ms": 10_000}}
 """Under which a busy machine, on which one of two equal versions may be slower for a while, is no bad health."""
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.terminal import COMMAND, environment
 from tests.examples.leftovers import assert_nothing_is_left, console, written
 
-from serinus.examples.heart_disease import demo
+from serinus.examples.heart_disease import demo, story
 from serinus.examples.heart_disease.models import Candidate, train
 
 
@@ -29,17 +29,21 @@ def test_the_story_comes_true_and_nothing_is_left_of_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for line in (
         r"ca may be missing, but never was in the canary's training data",
-        r"✗ critical",
+        r"✗ critical  canary .* odds [\w ]+ to 1 against",
+        r"errors +✗ fail",
         r"Rolled back by the health checker after \d+\.\d s",
         r"Callers without an answer: 0 of \d+",
         r"59 of the 303 patients \(19\.5 %\)",
-        r" 20 %  ✓ healthy   heart@3 got",
-        r" 50 %  ✓ healthy   heart@3 got",
-        # While it is promoted, the old baseline may answer a request or two.
-        r"100 %  ✓ promoted  heart@3 got (100\.0|99\.\d) % of \d+ requests, failed 0",
+        r"⇄ traffic adjusted  50 % of the traffic",
+        r"heart@3 failed 0 of [\d ]+; odds for it: errors [\d >e]+:1, p95 [\d >e]+:1 \(10:1 wanted\)",
+        r"⇄ traffic adjusted  100 % of the traffic",
+        r"▴ promoted  step 4 of 4",
+        r"● bake ended",
         r"↯ auto-rollback",
         r"↥ auto-promotion",
+        r"explain heart-prod and \S+ replay heart-prod:1",
         r"✓ all \d+ requests were answered with status 200",
+        r"✓ heart@3 was compared for a while after that, and stays",
         r"✓ heart-prod serves heart@3",
     ):
         assert re.search(line, done.stdout), f"{line} is not in:\n{done.stdout}"
@@ -55,7 +59,8 @@ def test_a_story_that_does_not_come_true_is_a_failure(tmp_path: Path, monkeypatc
         first, _, third = train()
         return first, third, third
 
-    code = demo.run(keep=False, console=out, trained=without_a_trap, patience_s=7.0)
+    # So young, even a good canary is not promoted.
+    code = demo.run(keep=False, console=out, trained=without_a_trap, patience_s=story.BAKE_S / 2)
 
     assert code == 1
     assert "✗ heart@2 was not rolled back" in written(out)

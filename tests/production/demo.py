@@ -25,7 +25,7 @@ from serinus.examples.heart_disease.story import DEPLOYMENT
 from serinus.examples.heart_disease.telling import tell
 
 PATIENCE_S = 60.0
-PACE = {"SERINUS_CHECK_INTERVAL": "1.0", "SERINUS_EVIDENCE_INTERVAL": "0.25", "SERINUS_ALLOW_PICKLE": "false"}
+PACE = {"SERINUS_CHECK_INTERVAL": "0.25", "SERINUS_EVIDENCE_INTERVAL": "0.25", "SERINUS_ALLOW_PICKLE": "false"}
 
 
 def main() -> int:

@@ -298,9 +298,12 @@ class HealthChecker:
             return f"{WITHHELD}{decision.withheld}" if decision.withheld else decision.waiting
         action, kind = _ACTIONS[type(decision.command)]
         triggered = [event(state, rollout, kind, decision.command.reason, now, facts(verdict))] if kind else []
+        command = decision.command
+        if isinstance(command, Advance | EndBake):  # it has no event of its own besides
+            command = replace(command, evidence=facts(verdict))
         await self._engine.execute(
             state.name,
-            decision.command,
+            command,
             Given(expected_generation=state.generation, before=changes, after=triggered, term=term),
         )
         return action

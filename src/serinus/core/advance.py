@@ -98,7 +98,7 @@ def next_move(  # noqa: PLR0913  # all that is known of a rollout, by name
     else:
         missing = f"the canary stays at {raised or weight:g} % until a person promotes it or rolls it back"
     if at > progress.step:
-        given = "" if raised is None else f"{raised:g} % of the traffic; "
+        given = "" if raised is None else f"{raised:g} % of the traffic{_convincing(raised, known)}; "
         return Move("advance", f"{given}{_place(plan, at)}: {missing}", raised, at)
     overdue = _overdue(plan, progress, now)
     if overdue:
@@ -153,6 +153,14 @@ def _overdue(plan: Plan, progress: Progress, now: datetime) -> str:
     since = max(each for each in (progress.entered_at, progress.resumed_at, last) if each is not None)
     still = (now - since).total_seconds()
     return f"no progress for {_about(still)}, more than {span(deadline)}" if still > deadline else ""
+
+
+def _convincing(weight: float, known: _Known) -> str:
+    """Say on what odds a share was given, by a policy that has odds."""
+    if math.isinf(known.odds_for):
+        return ""
+    wanted = odds_wanted(weight, known.beta)
+    return f" at odds of {_odds(known.odds_for)} for the canary, {_odds(wanted, up=True)} wanted"
 
 
 def _promoted(known: _Known) -> str:

@@ -123,7 +123,8 @@ def _assessed(
         # That the canary gets less than its share may look like evidence; it is none of what the canary did.
         if speaks_against >= math.log(1.0 / policy.alpha) and rise is not None and rise.seen:
             return Health.CRITICAL, Recommendation.ROLLBACK, found
-        return Health.DEGRADED, Recommendation.HOLD, f"{found}; {1.0 / policy.alpha:.0f} to 1 rolls it back"
+        together = f"{odds(speaks_against)} by all metrics together, {1.0 / policy.alpha:.0f} to 1 rolls it back"
+        return Health.DEGRADED, Recommendation.HOLD, f"{found}; {together}"
     waits = _unguarded(policy) or _missing(policy, test, arms) or _of_late(policy, test) or too_young(policy, test)
     if waits:
         return Health.HEALTHY, Recommendation.CONTINUE, waits

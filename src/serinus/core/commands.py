@@ -1,6 +1,7 @@
 """What can be done to a deployment, as frozen values."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from serinus.core.names import VersionRef
 from serinus.core.plan import Plan
@@ -55,12 +56,13 @@ class SetWeight(Command):
 class Advance(Command):
     """Go on to a step of the plan, with ``weight`` percent of the traffic from now on (None: as before).
 
-    ``samples`` are the canary's requests so far.
+    ``samples`` are the canary's requests so far; ``evidence`` is what it rests on, kept with the event.
     """
 
     step: int
     weight: float | None = None
     samples: int = 0
+    evidence: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,9 @@ class Approve(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndBake(Command):
-    """Give all of the traffic to the version that was promoted, which has baked."""
+    """Give all of the traffic to the version that was promoted, which has baked; ``evidence`` is kept with it."""
+
+    evidence: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -198,6 +198,7 @@ def _advance(state: Deployment, command: Advance, now: datetime) -> Applied:
     progress = Progress(command.step, now, samples_at_entry=command.samples)
     moved = replace(rollout, progress=progress)
     facts: dict[str, object] = {"step": command.step, "of": len(rollout.plan.steps) if rollout.plan else 0}
+    facts |= command.evidence
     if command.weight is None or command.weight == rollout.weight:
         new = replace(state, rollout=moved)
         return _changed(state, new, EventKind.STEP_REACHED, command, now, **facts)
@@ -258,7 +259,9 @@ def _baking(state: Deployment, rollout: Rollout, holdback: float, now: datetime)
 def _end_bake(state: Deployment, command: Command, now: datetime) -> Applied:
     rollout = _active(state)
     new = replace(state, rollout=_end(rollout, Phase.PROMOTED, command, now))
-    facts = {"from": str(rollout.baseline), "to": str(rollout.canary)}
+    facts: dict[str, object] = {"from": str(rollout.baseline), "to": str(rollout.canary)}
+    if isinstance(command, EndBake):
+        facts |= command.evidence
     return _changed(state, new, EventKind.BAKE_ENDED, command, now, **facts)
 
 

@@ -33,7 +33,8 @@ def _title(replay: Document, happened: Document, screen: Screen) -> Text:
     if happened.get("canary"):
         title.append(f"{plain(happened['canary'])} against {plain(happened.get('baseline'))}  ")
     started = f"started {ago(happened.get('started_at'), screen.now)}" if happened.get("started_at") else ""
-    facts = (*([started] if started else []), f"{count(replay.get('looks'))} looks")
+    looks = replay.get("looks")
+    facts = (*([started] if started else []), f"{count(looks)} look{'' if looks == 1 else 's'}")
     return title.append(screen.glyph(" \N{MIDDLE DOT} ", ", ").join(facts), "dim")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from serinus.cli.display.arms import MEASURED, comparison, health_view
@@ -17,6 +18,7 @@ from serinus.cli.display.split import split_bar
 from serinus.cli.display.timeline import timeline
 from serinus.cli.display.words import count, listed, mapped, number, odds, plain, rate, rows, seconds
 from serinus.core.advance import odds_wanted
+from serinus.core.deployment import ALL
 from serinus.core.policy import GUARDRAIL, SequentialPolicy
 from serinus.examples.heart_disease.models import Candidate
 from serinus.examples.heart_disease.story import (
@@ -35,8 +37,7 @@ from serinus.examples.heart_disease.traffic import CONNECTIONS, RATE, Tally
 PACE = f"about {RATE:g} a second over {CONNECTIONS} connections"
 BAR_WIDTH = 40
 USUAL = SequentialPolicy()
-_LIVE = frozenset({"requests", "model_errors", "error_rate", "p95_ms"})
-_ALL = 100.0
+_LIVE = frozenset({"requests", "model_errors"})
 
 
 def candidates(versions: Sequence[Document], trained: Sequence[Candidate], screen: Screen) -> RenderableType:
@@ -92,15 +93,17 @@ def line(look: Look) -> str:
     """Say in a line how a canary is now."""
     requests, failed = measured(look.metrics, "canary")
     others, others_failed = measured(look.metrics, "baseline")
-    known = odds_of(look.health, "odds_for")
-    told = "no check yet" if known is None else f"odds {odds(known)} for {look.ref}"
-    return f"{look.weight:>3g} %  failed: canary {failed}/{requests}, baseline {others_failed}/{others}; {told}"
+    against, speaks_for = _logs(look.health, "odds_against"), _logs(look.health, "odds_for")
+    known = "no check yet"
+    if against and speaks_for:
+        known = f"odds {odds(max(against))} against it, {odds(min(speaks_for))} for it"
+    return f"{look.weight:>3g} %  failed: canary {failed}/{requests}, baseline {others_failed}/{others}; {known}"
 
 
-def odds_of(judged: Document, name: str) -> float | None:
-    """Give the logarithm of the least evidence of a guardrail; None if there is none."""
-    known = [number(each.get(name)) for each in rows(judged, "metrics") if each.get("role") == GUARDRAIL]
-    return min((each for each in known if each is not None), default=None)
+def _logs(judged: Document, name: str) -> list[float]:
+    """Give the logarithms of the odds of the metrics that decide."""
+    logs = [number(each.get(name)) for each in rows(judged, "metrics") if each.get("role") == GUARDRAIL]
+    return [log for log in logs if log is not None]
 
 
 def verdict(life: Release, screen: Screen) -> RenderableType:
@@ -126,34 +129,38 @@ def what_it_cost(life: Release, baseline: str, callers: Tally) -> Iterator[Text]
     )
 
 
-def plan(started: Document, baseline: str) -> Iterator[Text]:
-    """Say what a plan wants of a canary before each step."""
+def plan(started: Document, baseline: str) -> Text:
+    """Say what a canary's plan is, and what it wants before each step."""
     rollout = mapped(started.get("rollout"))
-    yield Text(f"The plan: {', '.join(plain(each) for each in listed(mapped(rollout.get('plan')).get('steps')))}.")
-    half, whole = (odds(odds_wanted(share, USUAL.beta)) for share in (_ALL / 2, _ALL))
-    yield Text(f"Nobody steers it: 50 % wants odds of {half} that {rollout.get('canary')} is not worse by the")
-    yield Text(
-        f"margins, more and the promotion {whole}. Then {baseline} keeps {HOLDBACK} % for {HOLDBACK_S} s, to compare."
+    steps = listed(mapped(rollout.get("plan")).get("steps"))
+    half, whole = (odds(odds_wanted(share, USUAL.beta)) for share in (ALL / 2, ALL))
+    return Text(
+        f"The plan: {', '.join(plain(each) for each in steps)}. Nobody steers it: odds have to say that "
+        f"{plain(rollout.get('canary'))} is within the margins, {half} before it gets 50 %, {whole} before all and the "
+        f"promotion. After that {baseline} keeps {HOLDBACK} % for {HOLDBACK_S} s, to compare on.",
+        "dim",
     )
 
 
 def move(done: Move, ref: str, screen: Screen) -> RenderableType:
-    """Say what the checker did with a canary, when, and on what evidence."""
-    canary = mapped(done.verdict.get("canary"))
-    requests, failed = count(canary.get("requests")), count(canary.get("errors"))
-    share = f"{done.given:g} % of the traffic" if done.given is not None else ""
-    return Text.assemble(
-        (f"{done.after_s:>5.1f} s  ", "dim"),
-        event_badge(done.kind, screen),
-        (f"  {share}" if share else ""),
-        "\n",
-        f"         {ref} failed {failed} of {requests}; odds {_each(done.verdict)}\n",
-        (f"         {plain(done.event.get('reason'))}", "dim"),
-    )
+    """Say what the checker did with a canary, when, why, and on what evidence."""
+    canary, kind = mapped(done.verdict.get("canary")), event_badge(done.kind, screen)
+    evidence = f"{ref} failed {count(canary.get('errors'))} of {count(canary.get('requests'))}"
+    # What is said last of a bad one is what speaks against it, and that is the reason.
+    if done.kind != "rolled_back":
+        evidence += f"; odds for it: {_odds_for(done.verdict)}"
+    if done.wanted is not None:
+        evidence += f" ({odds(odds_wanted(done.wanted, USUAL.beta))} wanted)"
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(justify="right", style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(f"{done.after_s:4.1f} s", kind.append(f"  {plain(done.event.get('reason'))}", "not bold default"))
+    grid.add_row("", Text(evidence, "cyan"))
+    return grid
 
 
-def _each(verdict: Document) -> str:
-    """Write the odds of each metric that a canary is not worse by its margin: errors 12:1, p95 40:1."""
+def _odds_for(verdict: Document) -> str:
+    """Write for each metric the odds that a canary is within its margin: errors 12:1, p95 40:1."""
     return ", ".join(f"{plain(each.get('name'))} {odds(each.get('odds_for'))}" for each in rows(verdict, "metrics"))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from serinus.cli.display.release import ACTIVE
 from serinus.cli.display.words import mapped, number, read_time, rows
 from serinus.client import Client
+from serinus.core.deployment import ALL
 from serinus.core.names import VersionRef
 from serinus.core.records import Lineage
 from serinus.examples.heart_disease.models import CLASS_NAMES, TARGET, Candidate
@@ -16,8 +17,10 @@ from serinus.examples.heart_disease.traffic import Tally, Traffic
 MODEL = "heart"
 DEPLOYMENT = "heart-prod"
 CHECKER = "health-checker"
-POLICY = {"name": "sequential", "bake_s": 5}
-"""The default policy, but a canary may be promoted when it is 5 s old in place of 60: a demo should be short."""
+BAKE_S = 5.0
+"""Seconds before which no canary is promoted. By default it is a minute; a demo should be short."""
+POLICY = {"name": "sequential", "bake_s": BAKE_S}
+"""The default policy but for that."""
 SETTINGS = {"policy": POLICY}
 FIRST_SHARE = 20.0
 """The share in percent with which a version begins."""
@@ -76,9 +79,9 @@ class Move:
         return str(self.event.get("kind"))
 
     @property
-    def given(self) -> float | None:
-        """The share in percent that the canary has from then on, where it got another one."""
-        return number(mapped(self.event.get("data")).get("to"))
+    def wanted(self) -> float | None:
+        """The share in percent whose odds it took: the one that was given, or all of it for a promotion."""
+        return ALL if self.kind == "promoted" else number(mapped(self.event.get("data")).get("to"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +176,12 @@ def until_it_ends(stage: Stage, ref: str, tally: Tally, show: Show) -> None:
 def until_it_moves(stage: Stage, ref: str, tally: Tally, told: int, show: Show) -> Move | None:
     """Leave a canary to its plan until there is one more move than were ``told``; None if patience ends before."""
     for look in _looks(stage, ref, tally):
-        show(look)
         life = release(stage.client, ref)
-        moves = life.moves
-        if len(moves) > told:
-            verdict = _verdict_of(stage.client, moves[told], look.health)
+        for event in life.moves[told : told + 1]:
+            verdict = _verdict_of(stage.client, event, look.health)
             if verdict is not None:
-                return Move(moves[told], verdict, life.seconds_until(moves[told]))
+                return Move(event, verdict, life.seconds_until(event))
+        show(look)
     return None
 
 

@@ -104,8 +104,7 @@ def _good_release(narrator: Narrator, stage: Stage, baseline: Document, version:
     ref = str(version["ref"])
     narrator.heading(4, f"{ref} follows a plan, each step by the evidence")
     tally = story.start_by_plan(stage, version, "the first one, tuned")
-    for sentence in pages.plan(stage.client.deployment(DEPLOYMENT), str(baseline["ref"])):
-        narrator.show(sentence)
+    narrator.show(pages.plan(stage.client.deployment(DEPLOYMENT), str(baseline["ref"])))
     told = 0
     while True:
         with narrator.moving() as picture:
@@ -117,7 +116,9 @@ def _good_release(narrator: Narrator, stage: Stage, baseline: Document, version:
         narrator.show(pages.move(done, ref, narrator.screen))
         if done.kind in story.LAST:
             break
-    narrator.say(f"Callers without an answer: {tally.failed} of {tally.requests}.")
+    narrator.say(
+        f"{ref} answered {tally.answered[ref]} of {tally.requests} requests; callers without an answer: {tally.failed}."
+    )
     return story.release(stage.client, ref)
 
 

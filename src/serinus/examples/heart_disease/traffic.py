@@ -14,7 +14,7 @@ import httpx2
 
 from serinus.client import calls
 
-RATE = 80.0
+RATE = 120.0
 """Requests a second that the callers send together, as far as the server keeps up."""
 CONNECTIONS = 4
 PATIENCE_S = 5.0
@@ -42,10 +42,6 @@ class Tally:
     def failed(self) -> int:
         """How many callers got no prediction."""
         return self.requests - self.statuses[OK]
-
-    def drawn_for(self, version: str) -> int:
-        """How many requests were routed to a canary: those it answered, and those it failed."""
-        return self.answered[version] + self.failovers
 
     def __add__(self, other: "Tally") -> "Tally":
         """Add up two phases."""
