@@ -359,7 +359,8 @@ def test_a_split_that_gives_one_role_everything_is_no_evidence_and_tells_of_the_
     assert test.against == pytest.approx(0.0, abs=1e-9)
     assert test.errors_for == pytest.approx(0.0, abs=1e-9)
     assert (test.expected.requests, test.expected.errors) == (200.0, 4.0)
-    assert test.recent == (0.0, 0.0)
+    assert test.recent == (510.0, 510.0)
+    assert test.alone
     assert not test.guard.alarmed
 
 

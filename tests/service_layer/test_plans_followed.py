@@ -236,6 +236,51 @@ async def test_a_share_by_hand_is_where_the_plan_goes_on(rolling: Rolling) -> No
     assert rollout.weight == 50.0
 
 
+async def test_the_time_of_a_persons_pause_is_none_of_the_plans(rolling: Rolling) -> None:
+    await rolling.start(plan(at(5), pause(20), at(50)))
+    await rolling.goes(10)
+    await rolling.world.do(Pause())
+    await rolling.goes(30)
+    await rolling.world.do(Resume())
+
+    before = await rolling.goes(8)
+    after = await rolling.goes(6)
+
+    assert (before.weight, after.weight) == (5.0, 50.0)
+
+
+async def test_who_takes_traffic_away_pauses_the_plan(rolling: Rolling) -> None:
+    await rolling.start(plan(at(20), pause(5), at(50)))
+    await rolling.goes(2)
+    await rolling.world.do(SetWeight(weight=1.0))
+
+    held = await rolling.goes(20)
+    await rolling.world.do(Resume())
+    after = await rolling.goes(20)
+
+    assert (held.weight, held.phase, after.weight) == (1.0, Phase.PAUSED, 50.0)
+
+
+async def test_a_canary_that_breaks_with_all_of_the_traffic_is_rolled_back(rolling: Rolling) -> None:
+    await rolling.start(plan(at(20), at(100), pause(60), PROMOTE))
+    before = await rolling.goes(15)
+
+    rollout = await rolling.goes(20, failing=0.5)
+
+    assert before.weight == 100.0
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "with all of the traffic" in rollout.reason
+
+
+async def test_a_canary_that_is_worse_of_late_with_all_of_the_traffic_is_not_promoted(rolling: Rolling) -> None:
+    await rolling.start(plan(at(20), at(100), pause(10), PROMOTE))
+    await rolling.goes(10)
+
+    rollout = await rolling.goes(40, failing=0.06)
+
+    assert rollout.phase is not Phase.PROMOTED
+
+
 async def test_a_plan_goes_on_over_a_restart(rolling: Rolling) -> None:
     await rolling.start(plan(at(5), pause(10), at(50)))
     await rolling.goes(6)
@@ -298,6 +343,27 @@ async def test_a_regression_after_the_promotion_undoes_it(rolling: Rolling) -> N
     assert (rollout.phase, state.status) == (Phase.ROLLED_BACK, "stable")
     assert (state.baseline, state.previous) == (V1, ())
     assert EventKind.AUTO_ROLLBACK_TRIGGERED in await rolling.world.kinds()
+
+
+async def test_without_traffic_nothing_has_baked(rolling: Rolling) -> None:
+    await rolling.start(BAKING)
+    await rolling.world.do(Promote())
+
+    for _ in range(6):
+        await rolling.world.after(20.0)
+
+    assert (await rolling.world.rollout()).phase is Phase.BAKING
+    assert "no traffic" in await rolling.waits_for()
+
+
+async def test_no_canary_replaces_one_that_bakes(rolling: Rolling) -> None:
+    await rolling.start(BAKING)
+    await rolling.goes(20)
+
+    with pytest.raises(NotAllowed, match="baking"):
+        await rolling.world.do(StartCanary(canary=V3, weight=5.0, replace=True))
+
+    assert (await rolling.world.engine.deployment(NAME)).baseline == V2
 
 
 async def test_a_person_may_end_the_bake_or_undo_the_promotion(rolling: Rolling) -> None:

@@ -10,7 +10,7 @@ import typer
 from serinus.cli.local import show
 from serinus.cli.session import Output
 from serinus.core.errors import InvalidInput
-from serinus.core.policy import Policy, SequentialPolicy, ThresholdPolicy, policy_over, policy_values
+from serinus.core.policy import Policy, SequentialPolicy, ThresholdPolicy, policy_values
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -67,22 +67,10 @@ def simulate(  # noqa: PLR0917  # Typer passes its options by name
 
 def policy_of(file: Path | None, default: Policy | None = None) -> SequentialPolicy | ThresholdPolicy:
     """Read the policy that a file describes, over the values of the default one."""
-    import yaml
+    from serinus.cli.policy_file import read_policy
 
     present = SequentialPolicy() if default is None else default
-    given: object = {}
-    if file is not None:
-        try:
-            given = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as wrong:
-            raise InvalidInput(
-                f"{file} cannot be read as YAML or JSON: {wrong}.", field="--policy", remedy="Give another file."
-            ) from wrong
-    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        raise InvalidInput(
-            f"{file} holds no policy.", field="--policy", remedy="Write a line for each value, such as alpha: 0.01."
-        )
-    policy = policy_over(present, given)
+    policy = present if file is None else read_policy(str(file), present)
     if not isinstance(policy, SequentialPolicy | ThresholdPolicy):
         raise InvalidInput(f"The policy {policy.name!r} cannot be simulated.", field="--policy")
     return policy

@@ -17,8 +17,8 @@ class Progress:
     """Where a rollout stands: the index of the step that it has not done yet, and since when.
 
     It is the number of steps where all are done. ``approved``: a person has approved this very step;
-    ``samples_at_entry``: the requests to the canary that had been counted when it came to this step; ``resumed_at``:
-    when a person last let it go on.
+    ``samples_at_entry``: the requests to the canary that had been counted when it came to this step; ``paused_at``:
+    when the rollout was paused, which is no time of a step; ``resumed_at``: when a person last let it go on.
     """
 
     step: int
@@ -26,6 +26,7 @@ class Progress:
     approved: bool = False
     samples_at_entry: int = 0
     resumed_at: datetime | None = None
+    paused_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,8 @@ def _assessed(
             return Health.CRITICAL, Recommendation.ROLLBACK, found
         together = f"{odds(speaks_against)} by all metrics together, {1.0 / policy.alpha:.0f} to 1 rolls it back"
         return Health.DEGRADED, Recommendation.HOLD, f"{found}; {together}"
+    if test.alone and (doubt := _alone(policy, test, arms)):
+        return doubt
     waits = _unguarded(policy) or _missing(policy, test, arms) or _of_late(policy, test) or too_young(policy, test)
     if waits:
         return Health.HEALTHY, Recommendation.CONTINUE, waits
@@ -149,6 +151,16 @@ def _is_worse_anyway(policy: SequentialPolicy, arms: _Arms) -> bool:
     errors, latency = _errors_bounds(policy, arms), _latency_bounds(policy, arms)
     fails = policy.error_role == GUARDRAIL and errors is not None and errors[0] > policy.tolerated_errors
     return fails or (policy.p95_role == GUARDRAIL and latency is not None and latency[0] > policy.tolerated_p95_ms)
+
+
+def _alone(policy: SequentialPolicy, test: SequentialTest, arms: _Arms) -> tuple[Health, Recommendation, str] | None:
+    """Judge a canary that has all of the traffic by what the baseline did before; None if that is no worse."""
+    found = f"{_errors(arms)}, {_latency(arms)}: with all of the traffic"
+    if _is_worse_anyway(policy, arms):
+        return Health.CRITICAL, Recommendation.ROLLBACK, f"{found} worse than tolerated, by the bounds of both"
+    if policy.error_role == GUARDRAIL and test.recent_difference >= policy.error_margin / 2:
+        return Health.DEGRADED, Recommendation.HOLD, f"{found} {_of_late(policy, test)}"
+    return None
 
 
 def _unguarded(policy: SequentialPolicy) -> str:

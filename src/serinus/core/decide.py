@@ -58,7 +58,7 @@ def decide(state: Deployment, verdict: Verdict, standing: Standing, now: datetim
         withheld = "dry run" if settings.dry_run else "" if settings.auto_rollback else "auto_rollback is off"
         return _given(Rollback(actor=ACTOR, reason=verdict.reason), withheld, Recommendation.ROLLBACK)
     if rollout.phase is Phase.BAKING:
-        decision = _by_bake(rollout, verdict, now)
+        decision = _by_bake(rollout, verdict, standing, now)
     elif rollout.plan is not None:
         decision = _by_plan(state, rollout, verdict, standing, now)
     elif verdict.recommendation is Recommendation.PROMOTE and standing.missing:
@@ -100,12 +100,15 @@ def _promoted(state: Deployment, rollout: Rollout, reason: str) -> Decision:
     return _given(Promote(actor=ACTOR, reason=reason), withheld, Recommendation.PROMOTE)
 
 
-def _by_bake(rollout: Rollout, verdict: Verdict, now: datetime) -> Decision:
+def _by_bake(rollout: Rollout, verdict: Verdict, standing: Standing, now: datetime) -> Decision:
     if rollout.bake_until is not None and now < rollout.bake_until:
         left_s = (rollout.bake_until - now).total_seconds()
         return Decision(waiting=f"promoted; compared with the version before for {left_s:.0f} s more")
-    if verdict.health in {Health.DEGRADED, Health.CRITICAL}:
-        return Decision(waiting=f"promoted; compared with the version before for longer: {verdict.reason}")
+    stands = frozen(rollout.plan.freeze, now) if rollout.plan else ""
+    doubts = "" if verdict.health is Health.HEALTHY else verdict.reason
+    if standing.missing or stands or doubts:
+        longer = standing.missing or stands or doubts
+        return Decision(waiting=f"promoted; compared with the version before for longer: {longer}")
     return Decision(EndBake(actor=ACTOR, reason=verdict.reason))
 
 

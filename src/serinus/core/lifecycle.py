@@ -188,8 +188,13 @@ def _set_weight(state: Deployment, command: SetWeight, now: datetime) -> Applied
             state=state.status,
             possible=possible(state),
         )
-    new = replace(state, rollout=_at_weight(rollout, weight))
-    facts = {"from": rollout.weight, "to": weight}
+    at_weight = _at_weight(rollout, weight)
+    facts: dict[str, object] = {"from": rollout.weight, "to": weight}
+    if rollout.plan and rollout.phase is Phase.RUNNING and weight < rollout.weight:
+        # Who takes traffic away from a canary does not want its plan to give it back.
+        progress = rollout.progress and replace(rollout.progress, paused_at=now)
+        at_weight, facts["paused"] = replace(at_weight, phase=Phase.PAUSED, progress=progress), True
+    new = replace(state, rollout=at_weight)
     return _changed(state, new, EventKind.TRAFFIC_ADJUSTED, command, now, **facts)
 
 
@@ -217,14 +222,18 @@ def _approve(state: Deployment, command: Approve, now: datetime) -> Applied:
 
 
 def _pause(state: Deployment, command: Pause, now: datetime) -> Applied:
-    new = replace(state, rollout=replace(_active(state), phase=Phase.PAUSED))
+    rollout = _active(state)
+    progress = rollout.progress and replace(rollout.progress, paused_at=now)
+    new = replace(state, rollout=replace(rollout, phase=Phase.PAUSED, progress=progress))
     return _changed(state, new, EventKind.PAUSED, command, now)
 
 
 def _resume(state: Deployment, command: Resume, now: datetime) -> Applied:
     rollout = _active(state)
-    # The deadline begins anew: who resumes it has looked at it.
-    progress = rollout.progress and replace(rollout.progress, resumed_at=now)
+    progress = rollout.progress
+    if progress is not None:  # the deadline begins anew: who resumes it has looked at it
+        paused = now - (progress.paused_at or now)
+        progress = replace(progress, entered_at=progress.entered_at + paused, resumed_at=now, paused_at=None)
     new = replace(state, rollout=replace(rollout, phase=Phase.RUNNING, progress=progress))
     return _changed(state, new, EventKind.RESUMED, command, now)
 

@@ -63,7 +63,8 @@ class SequentialTest:
     ``recent`` is what the canary did of late, decayed as what is ``expected`` of the baseline is. ``guard`` watches the
     split itself. ``changes`` counts the changes of split, ``elapsed_s`` the seconds up to the last look;
     ``worse_rise`` and ``slower_rise`` tell of the growth of the evidence against the canary, and ``seen_s`` when each
-    role (the canary, the baseline) last had a request.
+    role (the canary, the baseline) last had a request. ``alone``: the canary has all of the traffic, so that there is
+    nothing to compare it with but what the baseline did before.
     """
 
     worse: Mixture = field(default_factory=lambda: Mixture.of(len(EFFECTS)))
@@ -79,6 +80,7 @@ class SequentialTest:
     worse_rise: Rise | None = None
     slower_rise: Rise | None = None
     seen_s: tuple[float, float] = (0.0, 0.0)
+    alone: bool = False
 
     @property
     def compares_latency(self) -> bool:
@@ -137,11 +139,13 @@ class SequentialTest:
         rate, guard, now_s = self.expected.error_rate, self.guard, self.elapsed_s + elapsed_s
         kept = 0.5 ** (elapsed_s / HALF_LIFE_S)
         requests, errors = (count * kept for count in self.recent)
-        seen_s, failed, slowed = self.seen_s, 0.0, 0.0
+        seen_s, failed, slowed, alone = self.seen_s, 0.0, 0.0, self.alone
         for each in slices:
             seen_s = (now_s if each.canary.requests else seen_s[0], now_s if each.baseline.requests else seen_s[1])
+            alone = each.share >= 1.0
             if not 0.0 < each.share < 1.0:
                 expected = expected.after(each.baseline, 0.0)
+                requests, errors = requests + each.canary.requests, errors + each.canary.failed
                 continue
             seen = _errors(each)
             failed += seen.canary_ones
@@ -170,6 +174,7 @@ class SequentialTest:
             changes=self.changes + changed,
             elapsed_s=now_s,
             seen_s=seen_s,
+            alone=alone,
         )
         return replace(
             looked,
@@ -275,6 +280,7 @@ def encoded(test: SequentialTest) -> dict[str, object]:
         "guard": list(test.guard.logs),
         "rises": [each and [each.since_s, each.seen] for each in (test.worse_rise, test.slower_rise)],
         "seen": list(test.seen_s),
+        "alone": test.alone,
     }
     for name in _MIXTURES:
         mixture: Mixture = getattr(test, name)
@@ -303,6 +309,7 @@ def decoded(document: object) -> SequentialTest:
             worse_rise=worse_rise and Rise(*_pair(worse_rise)),
             slower_rise=slower_rise and Rise(*_pair(slower_rise)),
             seen_s=_pair(document["seen"]),
+            alone=bool(document["alone"]),
             looks=int(document["looks"]),
             changes=int(document["changes"]),
             elapsed_s=float(document["elapsed_s"]),

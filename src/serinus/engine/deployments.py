@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
 from serinus.core.commands import Command, Configure, Create, Promote, Rollback, StartCanary, Undo
-from serinus.core.deployment import Deployment
+from serinus.core.deployment import Deployment, Phase
 from serinus.core.errors import Conflict, SerinusError
 from serinus.core.events import Event, EventKind
 from serinus.core.lifecycle import apply
@@ -128,7 +128,7 @@ class DeploymentEngine:
         """Roll back the canary under way, if there is one, once its successor has proved that it can be started."""
         state = await self.record.deployment(name)
         check_generation(state, given.expected_generation)
-        if state.active is None:
+        if state.active is None or state.active.phase is Phase.BAKING:  # that would undo a promotion: it is refused
             return await self._carry_out(name, command, given)
         why = f"replaced by {command.canary}" + (f": {command.reason}" if command.reason else "")
         rollback, now = Rollback(actor=command.actor, reason=why), self._clock.now()

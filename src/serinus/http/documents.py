@@ -100,6 +100,7 @@ def of_deployment(state: Deployment) -> Document:
         "previous": [str(ref) for ref in state.previous],
         "created_at": state.created_at.isoformat(),
         "settings": _of_settings(state.settings),
+        "policy": policy_values(state.policy),
         "rollout": of_rollout(state.rollout) if state.rollout else None,
         "possible": list(possible(state)),
     }

@@ -15,7 +15,7 @@ from serinus.core.explain import DECISIONS, explained
 from serinus.core.forecast import Baseline, forecast, of_forecast
 from serinus.core.ledger import outside
 from serinus.core.looks import encoded_look
-from serinus.core.plan import Plan, StepKind
+from serinus.core.plan import Plan, StepKind, own_policy
 from serinus.core.policy import SequentialPolicy, policy_values
 from serinus.core.routing import Role
 from serinus.core.verdicts import encoded_verdict
@@ -30,6 +30,10 @@ SAMPLE = 1000
 EXPLAINED = 1000
 """So many of a deployment's events are looked through for those of a rollout, the newest."""
 WEIGHTS = (1.0, 5.0, 20.0, 50.0)
+_STICKY = (
+    "Traffic is sticky: an entity counts once, at its first request, and here each request is taken for another "
+    "entity's. Give the number of entities (entities=...) to know what they can tell."
+)
 
 
 @evidence.get("/{name}/health", summary="See the newest verdict")
@@ -121,12 +125,13 @@ async def foresee(
 ) -> Document:
     """Foresee, by the deployment's own traffic, when a canary that fails more is found and a good one is promoted."""
     state = await system.engine.deployment(name)
-    policy = state.policy
+    chosen = preset(plan) if plan is not None else None
+    policy = (own_policy(chosen) if chosen else None) or state.policy
     if not isinstance(policy, SequentialPolicy):
         raise InvalidInput(
-            f"{name!r} is judged by the policy {policy.name!r}, which has no odds to foresee.",
+            f"What is judged by the policy {policy.name!r} has no odds to foresee.",
             field="policy",
-            remedy="canary configure NAME --policy sequential",
+            remedy="Choose the policy sequential: canary configure NAME --policy sequential, or another plan.",
         )
     course = _course(plan, step)
     shares = weights or sorted({weight for weight, _ in course if weight < ALL}) or list(WEIGHTS)
@@ -141,7 +146,10 @@ async def foresee(
         plan=course,
         entities=entities if state.settings.sticky else None,
     )
-    return {"deployment": name, **of_forecast(told)}
+    document = {"deployment": name, **of_forecast(told)}
+    if state.settings.sticky and entities is None:
+        document["warnings"] = [*told.warnings, _STICKY]
+    return document
 
 
 def _course(plan: str | None, steps: list[str] | None) -> list[tuple[float, float]]:

@@ -184,7 +184,7 @@ def _facts(deployment: Document, screen: Screen) -> RenderableType:
         ("  plan", _plan(deployment, screen)),
         ("  bake", _bake(deployment, screen)),
         ("  settings", _settings(deployment.get("settings"))),
-        ("  policy", policy_words(mapped(deployment.get("settings")).get("policy"))),
+        ("  policy", policy_words(deployment.get("policy") or mapped(deployment.get("settings")).get("policy"))),
         ("  previous", ", ".join(plain(ref) for ref in reversed(listed(deployment.get("previous"))))),
         ("  possible", commands(deployment.get("possible"))),
     ):
