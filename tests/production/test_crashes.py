@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(600)  # some two hundred processes are killed b
 CREATE = Call(
     "POST",
     "/deployments",
-    {"name": NAME, "model": "risk", "version": 1, "settings": {"policy": {"interval_s": 86_400}}},
+    {"name": NAME, "model": "risk", "version": 1, "settings": {"policy": {"name": "threshold", "interval_s": 86_400}}},
 )
 START = Call("POST", f"/deployments/{NAME}/canary", {"version": 2, "weight": 100})
 RAISE = Call("PATCH", f"/deployments/{NAME}/traffic", {"weight": 100})

@@ -240,8 +240,8 @@ def test_a_lease_that_nobody_renews_is_taken_in_time() -> None:
 def test_evidence_is_whole_after_the_leader_was_killed(production: Production, sql: Sql) -> None:
     leader, follower = production.pair()
     production.start("counted", GOOD, 50)
-    counted = "SELECT coalesce(sum((e -> 4)::int), 0) FROM (SELECT jsonb_array_elements(evidence::jsonb) AS e FROM ("
-    counted += "SELECT evidence FROM health_snapshots WHERE deployment = 'counted' ORDER BY id DESC LIMIT 1) AS l) AS p"
+    counted = "SELECT coalesce(sum((e -> 4)::int), 0) FROM (SELECT jsonb_array_elements(seen::jsonb) AS e FROM ("
+    counted += "SELECT seen FROM sequential_tests WHERE rollout = 'counted:1') AS l) AS p"
     production.ask("counted", 100)
     assert eventually(lambda: sql.value(counted) == 100)
     killed_at = sql.value("SELECT clock_timestamp()")
