@@ -11,7 +11,8 @@ from rich.console import Console
 
 from serinus.cli.display.forecast import forecast_view
 from serinus.cli.display.screen import Screen
-from serinus.core.forecast import Baseline, forecast, of_forecast
+from serinus.core.forecast import forecast, of_forecast
+from serinus.core.mean_path import Baseline
 from serinus.core.policy import SequentialPolicy
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

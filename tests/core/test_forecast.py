@@ -14,7 +14,8 @@ from tests.core.samples import counted
 from serinus.core.assess import against, odds_for
 from serinus.core.errors import InvalidInput
 from serinus.core.evidence import Counts, log_quantile
-from serinus.core.forecast import AtWeight, Baseline, Reached, duration, forecast, of_forecast
+from serinus.core.forecast import duration, forecast, of_forecast
+from serinus.core.mean_path import AtWeight, Baseline, Reached
 from serinus.core.policy import SIGNAL, SequentialPolicy
 from serinus.core.sequential import SequentialTest, Slice
 
@@ -280,10 +281,10 @@ def test_latency_that_is_not_known_or_holds_promotions_up_is_told() -> None:
     assert warnings(100, baseline=Baseline(0.002), policy=replace(POLICY, p95_role=SIGNAL)) == ""
 
 
-def test_a_baseline_with_too_few_requests_to_know_its_latency_is_told() -> None:
-    assert "At 20 % latencies would never be compared" in warnings(0.1)
-    assert "compared" not in warnings(0.2)
-    assert "compared" not in warnings(0.1, policy=replace(POLICY, p95_role=SIGNAL))
+def test_however_slowly_requests_come_the_latency_of_the_last_ones_is_compared() -> None:
+    (at,) = forecast(POLICY, 0.1, Baseline(0.002, 35.0), [20.0]).weights
+
+    assert at.promoted is not None
 
 
 def test_a_policy_that_rolls_nothing_back_for_errors_is_told() -> None:

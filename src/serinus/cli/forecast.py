@@ -1,5 +1,6 @@
 """The command that says how long a canary would take, before it is started."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -49,19 +50,12 @@ def forecast(
         session.show(document, forecast_view)
 
 
-def _plan(name: str) -> tuple[str, list[tuple[float, float]]]:
+def _plan(name: str) -> tuple[str, Sequence[tuple[float, float]]]:
     """Read a plan: its name if it is there from the start, and its shares, each with how long it pauses there."""
     from serinus.cli.plan import find_plan
     from serinus.core.presets import PRESETS
 
-    steps: list[tuple[float, float]] = []
-    for step in find_plan(name).steps:
-        if step.weight is not None:
-            steps.append((step.weight, 0.0))
-        elif step.duration_s is not None:
-            weight, pause_s = steps[-1]
-            steps[-1] = (weight, pause_s + step.duration_s)
-    return (name if name in PRESETS else ""), steps
+    return (name if name in PRESETS else ""), find_plan(name).paced
 
 
 def _shares(text: str) -> list[float]:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from serinus.core.eprocess import log_mean
 from serinus.core.evidence import Counts, log_quantile
 from serinus.core.expected import QUANTILE
 from serinus.core.intervals import Interval, difference, quantile_interval, rate_interval
@@ -72,8 +73,7 @@ def against(policy: SequentialPolicy, test: SequentialTest) -> float:
     if not guardrails:
         return 0.0
     total = sum(weight for weight, _ in guardrails)
-    most = max(log for _, log in guardrails)
-    return most + math.log(sum(weight / total * math.exp(log - most) for weight, log in guardrails))
+    return log_mean([log for _, log in guardrails], [weight / total for weight, _ in guardrails])
 
 
 def odds_for(policy: SequentialPolicy, test: SequentialTest) -> float:

@@ -107,6 +107,17 @@ class Plan:
         return self.steps[0].weight or LEAST_WEIGHT  # there is one: the first step sets it
 
     @property
+    def paced(self) -> tuple[tuple[float, float], ...]:
+        """Its weights, each with the seconds that it pauses there at least."""
+        course: list[tuple[float, float]] = []
+        for step in self.steps:
+            if step.kind is StepKind.SET_WEIGHT:
+                course.append((step.weight or LEAST_WEIGHT, 0.0))
+            elif step.duration_s is not None:
+                course[-1] = (course[-1][0], course[-1][1] + step.duration_s)
+        return tuple(course)
+
+    @property
     def promotes(self) -> bool:
         """Whether it ends with a promotion."""
         return self.steps[-1].kind is StepKind.PROMOTE

@@ -1,6 +1,7 @@
 """The control plane's routes about evidence: verdicts, counts, why, and what to expect."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,10 +13,11 @@ from serinus.core.errors import InvalidInput, NotFound
 from serinus.core.events import Event
 from serinus.core.evidence import NOTHING, arm
 from serinus.core.explain import DECISIONS, explained
-from serinus.core.forecast import Baseline, forecast, of_forecast
+from serinus.core.forecast import forecast, of_forecast
 from serinus.core.ledger import outside
 from serinus.core.looks import encoded_look
-from serinus.core.plan import Plan, StepKind, own_policy
+from serinus.core.mean_path import Baseline
+from serinus.core.plan import own_policy
 from serinus.core.policy import SequentialPolicy, policy_values
 from serinus.core.routing import Role
 from serinus.core.verdicts import encoded_verdict
@@ -133,7 +135,7 @@ async def foresee(
             field="policy",
             remedy="Choose the policy sequential: canary configure NAME --policy sequential, or another plan.",
         )
-    course = _course(plan, step)
+    course = chosen.paced if chosen else _course(step)
     shares = weights or sorted({weight for weight, _ in course if weight < ALL}) or list(WEIGHTS)
     per_second = rate if rate is not None else await _rate(system, name)
     baseline = await _baseline(system, state)
@@ -152,10 +154,8 @@ async def foresee(
     return document
 
 
-def _course(plan: str | None, steps: list[str] | None) -> list[tuple[float, float]]:
+def _course(steps: list[str] | None) -> Sequence[tuple[float, float]]:
     """Give a plan's weights with the pauses after each, in seconds."""
-    if plan is not None:
-        return paced(preset(plan))
     course = []
     for each in steps or ():
         weight, _, pause = each.partition(":")
@@ -165,17 +165,6 @@ def _course(plan: str | None, steps: list[str] | None) -> list[tuple[float, floa
             raise InvalidInput(
                 f"step is {each!r}.", field="step", remedy="Write WEIGHT:SECONDS, like 5:300."
             ) from wrong
-    return course
-
-
-def paced(plan: Plan) -> list[tuple[float, float]]:
-    """Give the weights of a plan with the pauses after each, in seconds."""
-    course: list[tuple[float, float]] = []
-    for each in plan.steps:
-        if each.kind is StepKind.SET_WEIGHT:
-            course.append((each.weight or 0.0, 0.0))
-        elif each.kind is StepKind.PAUSE and course:
-            course[-1] = (course[-1][0], course[-1][1] + (each.duration_s or 0.0))
     return course
 
 
