@@ -281,12 +281,6 @@ def test_latency_that_is_not_known_or_holds_promotions_up_is_told() -> None:
     assert warnings(100, baseline=Baseline(0.002), policy=replace(POLICY, p95_role=SIGNAL)) == ""
 
 
-def test_however_slowly_requests_come_the_latency_of_the_last_ones_is_compared() -> None:
-    (at,) = forecast(POLICY, 0.1, Baseline(0.002, 35.0), [20.0]).weights
-
-    assert at.promoted is not None
-
-
 def test_a_policy_that_rolls_nothing_back_for_errors_is_told() -> None:
     assert "no guardrail" in warnings(1, policy=replace(POLICY, error_role=SIGNAL))
 

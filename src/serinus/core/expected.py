@@ -70,6 +70,8 @@ class Expected:
             return replace(self, young_s=seconds)
         few = min(1.0, KEPT / self.requests) if self.requests else 1.0
         kept = max(0.5 ** (seconds / HALF_LIFE_S), few)
+        if kept == 1.0:  # so few are not forgotten
+            return replace(self, young_s=0.0)
         latency = {index: round(count * kept, _DIGITS) for index, count in self.latency.items()}
         noticed = {index: count for index, count in latency.items() if count >= _NOTICED}
         return Expected(self.requests * kept, self.errors * kept, noticed)

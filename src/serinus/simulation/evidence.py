@@ -219,7 +219,7 @@ class Tests:
         for counts in (self.requests, self.errors):
             np.multiply(counts, kept, out=counts)
         self.latency = np.round(self.latency * kept[:, None], past._DIGITS)  # noqa: SLF001
-        self.latency *= self.latency >= past._NOTICED  # noqa: SLF001
+        self.latency *= (self.latency >= past._NOTICED) | (kept[:, None] == 1.0)  # noqa: SLF001
         self.young_s = 0.0
 
     def _expect(self, seen: Seen) -> None:
