@@ -19,7 +19,7 @@ PIP_INSTALL := $(PIP) install --require-hashes --requirement
 RUN := .venv/.run-lock .venv/.package
 DEV := .venv/.dev-lock .venv/.package
 
-.PHONY: help demo demo-production test services lint format bench bench-decisions serve lock clean
+.PHONY: help demo demo-production test services peers lint format bench bench-decisions serve lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -32,16 +32,27 @@ demo: $(RUN) ## Watch a good canary being promoted and a bad one rolled back
 demo-production: $(DEV) services ## The same on PostgreSQL, Redis and S3, with two gateways behind a load balancer
 	@$(BIN)/python -m tests.production.demo
 
+# What tests speak to that pins libraries of its own has an environment of its own, from a lock of its own.
+PEERS := $(patsubst requirements/peers/%.lock,.peers/%/.lock,$(wildcard requirements/peers/*.lock))
+
+peers: $(PEERS) ## Install what tests speak to: an MLflow server, an MLServer ...
+
+.peers/%/.lock: requirements/peers/%.lock | $(DEV)
+	@echo 'Installing $< ...'
+	@$(BIN)/python -m venv --clear .peers/$*
+	@.peers/$*/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
+	@touch $@
+
 # Whole files, so that what a file starts is started once; each process has servers of its own. Most of the time they
 # wait for servers, so there may be more of them than cores.
 SIDE_BY_SIDE := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test: $(DEV) services ## Run the tests
+test: $(DEV) services $(PEERS) ## Run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 # Each is a program that tests start and the Debian package it is in. As root they are installed, but not
 # started: policy-rc.d forbids it. SeaweedFS comes with the development lock.
-SERVICES := initdb:postgresql redis-server:redis-server haproxy:haproxy prometheus:prometheus
+SERVICES := initdb:postgresql redis-server:redis-server haproxy:haproxy prometheus:prometheus chromium:chromium
 
 services: ## Install the servers that tests start, if they are missing
 	@set -eu; \
@@ -91,15 +102,23 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-
 	--generate-hashes --no-emit-index-url --annotation-style line \
 	--custom-compile-command 'make lock'
 
+# All but torch, which has an environment of its own.
+EVERY_EXTRA := $(addprefix --extra ,sklearn onnx postgres redis s3 dashboard mlflow xgboost lightgbm notify openlineage)
+
 lock: $(DEV) ## Write the lock files anew from pyproject.toml
-	$(UV_COMPILE) --all-extras --group dev --output-file requirements/dev.lock $(ARGS)
+	$(UV_COMPILE) $(EVERY_EXTRA) --group dev --output-file requirements/dev.lock $(ARGS)
 	$(UV_COMPILE) --extra demo --extra onnx --group build --constraint requirements/dev.lock \
 		--output-file requirements/run.lock $(ARGS)
 	$(UV_COMPILE) --extra sklearn --extra onnx --extra postgres --extra redis --extra s3 --group build \
 		--constraint requirements/dev.lock --output-file requirements/production.lock $(ARGS)
+	@for peer in requirements/peers/*.in; do \
+		[ ! -e "$$peer" ] || $(BIN)/uv pip compile "$$peer" --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --annotation-style line --custom-compile-command 'make lock' \
+			--output-file "$${peer%.in}.lock" $(ARGS); \
+	done
 
 clean: ## Remove the environment, the caches and what was built
-	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .peers .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- the environment: each stamp is newer than the file it was made from --------------------------

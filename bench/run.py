@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.core.names import VersionRef
 from serinus.core.signature import Signature
 from serinus.formats.packing import pack
@@ -67,7 +67,7 @@ def serving(folder: Path, seconds: float, console: Console) -> Table:
     port = free_port()
     with started([sys.executable, "-m", "serinus", "serve", "--port", str(port), "--home", str(folder / "home")]):
         until_answers(port, "/health/ready", "GET")
-        client = Client(f"http://127.0.0.1:{port}")
+        client = DocumentClient(f"http://127.0.0.1:{port}")
         for _ in range(2):
             client.register_package("bench", package)
         client.deploy("bench", VersionRef("bench", 1), {"auto_promote": False, "auto_rollback": False})

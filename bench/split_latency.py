@@ -21,7 +21,7 @@ from tests.production.fleet import Fleet, closing
 from tests.services import PostgreSQL, Redis, SeaweedFS
 
 from serinus.boards.redis import open_board
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.core.names import VersionRef
 from serinus.core.routing import Cut, Split
 
@@ -63,7 +63,7 @@ def commanded(fleet: Fleet, gateways: int, changes: int, console: Console) -> li
     fleet.checker()
     fleet.register(first, models.Risk(), models.Risk())
     seconds = []
-    with Client(first.url) as client:
+    with DocumentClient(first.url) as client:
         client.deploy(DEPLOYMENT, VersionRef("risk", 1), {"auto_promote": False, "auto_rollback": False})
         client.start(DEPLOYMENT, 2, 1.0)
         for number in track(range(changes), "changing the share", console=console, disable=not sys.stdout.isatty()):

@@ -24,7 +24,7 @@ from rich.table import Table
 from tests import models
 from tests.server import Server, serving
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 DEPLOYMENT = "bench"
 FEATURES = [{"age": age, "chol": 233.0} for age in range(100)]
@@ -109,7 +109,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(Path(folder), SERINUS_ALLOW_PICKLE="true") as server,
-        Client(server.url, timeout=60) as client,
+        DocumentClient(server.url, timeout=60) as client,
         Progress(console=console, disable=not sys.stdout.isatty()) as bar,
     ):
         for model in (models.Risk(), models.FailsBelow(asked.failing), models.Risk()):
@@ -121,7 +121,7 @@ def main() -> int:
 
 
 async def _measured(
-    server: Server, client: Client, asked: argparse.Namespace, bar: Progress
+    server: Server, client: DocumentClient, asked: argparse.Namespace, bar: Progress
 ) -> tuple[list[Rolled], list[Rolled]]:
     task = bar.add_task("rollouts", total=asked.bad + asked.good)
     bad, good = [], []
@@ -137,7 +137,7 @@ async def _measured(
     return bad, good
 
 
-async def _rollout(client: Client, callers: Callers, version: int, share: float, most_s: float) -> Rolled:
+async def _rollout(client: DocumentClient, callers: Callers, version: int, share: float, most_s: float) -> Rolled:
     callers.check()
     begin = len(callers.seen)
     await asyncio.to_thread(client.start, DEPLOYMENT, version, share)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.core.names import VersionRef
 from serinus.core.records import Package
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
@@ -100,7 +100,7 @@ def pickled(model: object, signature: Signature = NUMBER) -> Package:
     return Package(pickle.dumps(model), "pickle", signature)
 
 
-def register(client: Client, name: str, model: object, **about: Any) -> str:
+def register(client: DocumentClient, name: str, model: object, **about: Any) -> str:
     """Register a model of this module as the next version of ``name``, and give its reference."""
     reference: str = client.register_package(name, pickled(model), **about)["ref"]
     return reference

@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 
 import serinus
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 SOURCE = Path(serinus.__file__).parents[1]
 REPOSITORY = Path(__file__).parents[1]
@@ -96,9 +96,9 @@ class Server:
         """Speak HTTP to it."""
         return httpx2.Client(base_url=self.url, trust_env=False, timeout=PATIENCE_S)
 
-    def client(self) -> Client:
+    def client(self) -> DocumentClient:
         """Speak to it as a user's program would."""
-        return Client(self.url, timeout=PATIENCE_S)
+        return DocumentClient(self.url, timeout=PATIENCE_S)
 
     def wait_until_ready(self) -> None:
         """Wait until it listens and says that it is ready."""

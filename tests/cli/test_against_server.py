@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder
 from tests.cli.conftest import Canary
 from tests.cli.terminal import COMMAND, at_terminal, environment, run
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 PATIENCE_S = 60.0
 KNOWN = {"age": 63, "clinic": "north"}
@@ -144,7 +144,7 @@ def test_a_release_is_steered_from_start_to_undo(canary: Canary) -> None:
 def test_a_bad_canary_is_rolled_back_by_itself_and_the_history_tells_why(canary: Canary, url: str) -> None:
     canary("deploy", "guarded", "heart@1", "--interval", "0.1s")
     canary("start", "guarded", "2", "--weight", "50")
-    with Client(url) as client:
+    with DocumentClient(url) as client:
         for _ in range(100):
             assert client.predict("guarded", UNSEEN)["model_version"] == "heart@1"
 
@@ -170,7 +170,7 @@ def test_a_rollout_is_explained_and_comes_out_as_it_was_when_it_is_judged_again(
     (tmp_path / "bolder.yaml").write_text("alpha: 0.1\nerrorMargin: 0.2\n")
     canary("deploy", "replayed", "heart@1", "--interval", "0.1s")
     canary("start", "replayed", "2", "--weight", "50")
-    with Client(url) as client:
+    with DocumentClient(url) as client:
         for _ in range(100):
             client.predict("replayed", UNSEEN)
         assert eventually(lambda: client.deployment("replayed")["status"] == "stable"), client.health("replayed")
@@ -216,7 +216,7 @@ def test_a_forecast_is_made_of_a_plan(canary: Canary, tmp_path: Path) -> None:
 def test_every_view_of_a_running_canary_can_be_shown(canary: Canary, url: str) -> None:
     canary("deploy", "shown", "heart@1", "--no-auto-promote", "--interval", "0.1s")
     canary("start", "shown", "2", "--weight", "50")
-    with Client(url) as client:
+    with DocumentClient(url) as client:
         for _ in range(40):
             client.predict("shown", KNOWN)
         assert eventually(lambda: client.health("shown")["health"] == "healthy")

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from tests.client.fake_server import FakeServer, running
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +21,6 @@ def server(listening: FakeServer) -> FakeServer:
 
 
 @pytest.fixture
-def client(server: FakeServer) -> Iterator[Client]:
-    with Client(server.url, actor="ann") as client:
+def client(server: FakeServer) -> Iterator[DocumentClient]:
+    with DocumentClient(server.url, actor="ann") as client:
         yield client

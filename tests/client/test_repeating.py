@@ -11,7 +11,7 @@ from email.parser import Parser
 
 import pytest
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.client.errors import UnreachableError
 
 ANSWER = json.dumps({"name": "prod"}).encode()
@@ -59,7 +59,7 @@ def breaking(times: int) -> Iterator[Breaking]:
 
 
 def test_a_command_whose_connection_breaks_is_sent_again_under_the_same_key() -> None:
-    with breaking(1) as server, Client(server.url) as client:
+    with breaking(1) as server, DocumentClient(server.url) as client:
         assert client.promote("prod") == {"name": "prod"}
 
     assert len(server.keys) == 2
@@ -68,7 +68,7 @@ def test_a_command_whose_connection_breaks_is_sent_again_under_the_same_key() ->
 
 
 def test_each_command_has_a_key_of_its_own() -> None:
-    with breaking(0) as server, Client(server.url) as client:
+    with breaking(0) as server, DocumentClient(server.url) as client:
         client.promote("prod")
         client.promote("prod")
 
@@ -76,21 +76,21 @@ def test_each_command_has_a_key_of_its_own() -> None:
 
 
 def test_a_look_is_taken_again_and_needs_no_key() -> None:
-    with breaking(1) as server, Client(server.url) as client:
+    with breaking(1) as server, DocumentClient(server.url) as client:
         assert client.deployment("prod") == {"name": "prod"}
 
     assert server.keys == [None, None]
 
 
 def test_a_prediction_is_not_sent_again() -> None:
-    with breaking(1) as server, Client(server.url) as client, pytest.raises(UnreachableError):
+    with breaking(1) as server, DocumentClient(server.url) as client, pytest.raises(UnreachableError):
         client.predict("prod", {"age": 63})
 
     assert server.keys == [None]
 
 
 def test_a_server_that_breaks_every_connection_is_given_up() -> None:
-    with breaking(9) as server, Client(server.url) as client, pytest.raises(UnreachableError) as given_up:
+    with breaking(9) as server, DocumentClient(server.url) as client, pytest.raises(UnreachableError) as given_up:
         client.promote("prod")
 
     assert len(server.seen) == 2

@@ -7,7 +7,7 @@ from tests import models
 from tests.server import Server, serving
 
 from serinus.assembly import System, assembled
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.home import Home
 from serinus.settings import read_settings
 
@@ -35,7 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[Client]:
+def client(server: Server) -> Iterator[DocumentClient]:
     with server.client() as client:
         yield client
 

@@ -13,7 +13,7 @@ from tests.e2e.reporting import milliseconds, say
 from tests.models import KNOWN, STABLE
 from tests.server import Server, eventually
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.core.names import VersionRef
 
 TIMEOUT_S = 1.0
@@ -37,7 +37,7 @@ def http(server: Server) -> Iterator[httpx2.Client]:
 
 
 @pytest.fixture(scope="module")
-def version_of(client: Client) -> dict[str, int]:
+def version_of(client: DocumentClient) -> dict[str, int]:
     """Which version of risk misbehaves how."""
     kinds = {kind: model for kind, (model, _) in FAILING.items()}
     kinds |= {"hangs": models.HANGS, "slow": models.Risk(seconds=0.4)}
@@ -60,7 +60,7 @@ def waited(replies: list[Reply], *, failover: bool) -> list[float]:
 
 
 async def test_a_canary_that_hangs_costs_its_callers_a_second_and_the_baseline_nothing(
-    server: Server, client: Client, http: httpx2.Client, name: str, version_of: dict[str, int]
+    server: Server, client: DocumentClient, http: httpx2.Client, name: str, version_of: dict[str, int]
 ) -> None:
     client.deploy(name, STABLE, {"auto_rollback": False, "auto_promote": False})
     alone = await ask_steadily(server.port, name, 400, REQUEST, each_s=0.01)
@@ -93,7 +93,7 @@ async def test_a_canary_that_hangs_costs_its_callers_a_second_and_the_baseline_n
 
 
 async def test_a_canary_that_hangs_is_rolled_back_by_itself(
-    server: Server, client: Client, name: str, version_of: dict[str, int]
+    server: Server, client: DocumentClient, name: str, version_of: dict[str, int]
 ) -> None:
     client.deploy(name, STABLE, {"policy": {"interval_s": 0.1}})
     client.start(name, version_of["hangs"], 50)
@@ -115,7 +115,7 @@ async def test_a_canary_that_hangs_is_rolled_back_by_itself(
 
 @pytest.mark.parametrize("kind", FAILING)
 async def test_a_canary_that_fails_is_failed_over_charged_and_rolled_back(
-    server: Server, client: Client, http: httpx2.Client, name: str, kind: str, version_of: dict[str, int]
+    server: Server, client: DocumentClient, http: httpx2.Client, name: str, kind: str, version_of: dict[str, int]
 ) -> None:
     client.deploy(name, STABLE, {"policy": {"interval_s": 0.1}, "auto_rollback": False})
     client.start(name, version_of[kind], 50)
@@ -143,7 +143,7 @@ async def test_a_canary_that_fails_is_failed_over_charged_and_rolled_back(
 
 @pytest.mark.parametrize("kind", FAILING)
 async def test_without_fail_over_the_caller_is_told_what_the_canary_did(
-    client: Client, http: httpx2.Client, name: str, kind: str, version_of: dict[str, int]
+    client: DocumentClient, http: httpx2.Client, name: str, kind: str, version_of: dict[str, int]
 ) -> None:
     client.deploy(name, STABLE, {"failover": False, "auto_rollback": False})
     client.start(name, version_of[kind], 100)
@@ -157,7 +157,7 @@ async def test_without_fail_over_the_caller_is_told_what_the_canary_did(
 
 
 async def test_without_fail_over_a_canary_that_hangs_is_a_gateway_timeout(
-    client: Client, http: httpx2.Client, name: str, version_of: dict[str, int]
+    client: DocumentClient, http: httpx2.Client, name: str, version_of: dict[str, int]
 ) -> None:
     client.deploy(name, STABLE, {"failover": False, "auto_rollback": False})
     client.start(name, version_of["hangs"], 100)
@@ -170,7 +170,7 @@ async def test_without_fail_over_a_canary_that_hangs_is_a_gateway_timeout(
 
 
 async def test_a_baseline_that_fails_is_told_to_the_caller_and_never_tried_on_the_canary(
-    client: Client, http: httpx2.Client, name: str, version_of: dict[str, int]
+    client: DocumentClient, http: httpx2.Client, name: str, version_of: dict[str, int]
 ) -> None:
     client.deploy(name, VersionRef("risk", version_of["raises"]))
     client.start(name, 1, 0)
@@ -183,7 +183,7 @@ async def test_a_baseline_that_fails_is_told_to_the_caller_and_never_tried_on_th
 
 
 async def test_more_requests_than_may_wait_are_refused_as_ours_and_not_charged_to_the_model(
-    server: Server, client: Client, name: str, version_of: dict[str, int]
+    server: Server, client: DocumentClient, name: str, version_of: dict[str, int]
 ) -> None:
     client.deploy(name, VersionRef("risk", version_of["slow"]))
 

@@ -18,7 +18,7 @@ from tests.e2e.reporting import say
 from tests.models import KNOWN, STABLE
 from tests.server import PATIENCE_S, Server, eventually, serving
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.core.events import TRANSITIONS
 from serinus.core.names import VersionRef
 
@@ -40,7 +40,7 @@ class Seen:
     metrics: dict[str, Any]
 
     @classmethod
-    def by(cls, client: Client) -> "Seen":
+    def by(cls, client: DocumentClient) -> "Seen":
         return cls(
             client.deployment("prod"),
             client.events("prod", limit=1000)["events"],

@@ -13,7 +13,7 @@ from tests.models import KNOWN, STABLE
 from tests.server import Server
 
 from serinus.assembly import assembled
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.core.answers import Answer
 from serinus.core.commands import Create, SetWeight, StartCanary
 from serinus.core.names import VersionRef
@@ -90,7 +90,7 @@ async def test_of_a_hundred_thousand_requests_each_share_goes_to_the_canary(
 
 
 async def test_a_share_is_in_force_for_the_next_request_after_the_command(
-    server: Server, client: Client, name: str
+    server: Server, client: DocumentClient, name: str
 ) -> None:
     client.deploy(name, STABLE, {"auto_promote": False, "auto_rollback": False})
     client.start(name, 2, 1)
@@ -106,7 +106,7 @@ async def test_a_share_is_in_force_for_the_next_request_after_the_command(
     ("end", "role", "version"), [("promote", "baseline", "risk@2"), ("rollback", "baseline", "risk@1")]
 )
 async def test_the_end_of_a_rollout_is_in_force_for_the_next_request(
-    server: Server, client: Client, name: str, end: str, role: str, version: str
+    server: Server, client: DocumentClient, name: str, end: str, role: str, version: str
 ) -> None:
     client.deploy(name, STABLE)
     client.start(name, 2, 50)
@@ -118,7 +118,7 @@ async def test_the_end_of_a_rollout_is_in_force_for_the_next_request(
 
 
 async def test_no_request_fails_while_the_share_changes_and_rollouts_come_and_go(
-    server: Server, client: Client, name: str
+    server: Server, client: DocumentClient, name: str
 ) -> None:
     client.deploy(name, STABLE, {"auto_promote": False, "auto_rollback": False})
 

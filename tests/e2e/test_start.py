@@ -19,7 +19,7 @@ from tests.models import KNOWN, STABLE
 from tests.server import Server, attempt_to_serve, eventually, serving, start
 
 from serinus.assembly import assembled
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.core.commands import Create, StartCanary
 from serinus.core.errors import Unavailable
 from serinus.core.names import VersionRef
@@ -144,7 +144,7 @@ def test_a_canary_that_cannot_be_loaded_is_told_and_leaves_the_server_ready(tmp_
     assert (answer.status_code, answer.json()["model_role"]) == (200, "baseline")
 
 
-async def test_loading_a_canary_holds_up_no_request(server: Server, client: Client, name: str) -> None:
+async def test_loading_a_canary_holds_up_no_request(server: Server, client: DocumentClient, name: str) -> None:
     slow = VersionRef.parse(models.register(client, "risk", models.Risk(loading=LOADING_S))).version
     client.deploy(name, STABLE)
 

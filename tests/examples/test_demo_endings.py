@@ -13,7 +13,7 @@ import pytest
 from tests.cli.terminal import at_terminal, environment
 from tests.examples.leftovers import assert_nothing_is_left, console, processes_of, written
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.examples.heart_disease import demo, server
 from serinus.examples.heart_disease.models import Candidate, train
 
@@ -53,7 +53,7 @@ def test_a_server_that_is_kept_answers_until_ctrl_c_and_its_data_stay(tmp_path: 
                 break
         url = re.search(r"export SERINUS_URL=(\S+)", "".join(said))
         assert url is not None, "".join(said)
-        with Client(url[1]) as client:
+        with DocumentClient(url[1]) as client:
             assert client.server_health()
         process.send_signal(signal.SIGINT)
         rest = lines.read()

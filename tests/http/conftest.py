@@ -6,7 +6,7 @@ import pytest
 from tests import models
 from tests.server import Server, serving
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 ARTIFACT_LIMIT = 200_000
 _numbers = count(1)
@@ -42,7 +42,7 @@ def http(server: Server) -> Iterator[httpx2.Client]:
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[Client]:
+def client(server: Server) -> Iterator[DocumentClient]:
     with server.client() as client:
         yield client
 

@@ -10,7 +10,7 @@ import pytest
 from tests import models
 from tests.http.problems import problem
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 DATA = pickle.dumps(models.Risk())
 DIGEST = f"sha256:{sha256(DATA).hexdigest()}"
@@ -110,7 +110,7 @@ def test_a_model_and_a_version_that_are_not_there_are_not_found(http: httpx2.Cli
 
 @pytest.mark.parametrize("model", ["class", "narrow"])
 def test_a_canary_that_breaks_the_contract_is_refused_with_the_reason_on_record(
-    http: httpx2.Client, client: Client, name: str, model: str
+    http: httpx2.Client, client: DocumentClient, name: str, model: str
 ) -> None:
     client.deploy(name, models.STABLE)
     before = client.deployment(name)
@@ -127,7 +127,7 @@ def test_a_canary_that_breaks_the_contract_is_refused_with_the_reason_on_record(
 
 
 def test_a_canary_that_fails_its_own_examples_is_refused_before_it_gets_traffic(
-    http: httpx2.Client, client: Client, name: str
+    http: httpx2.Client, client: DocumentClient, name: str
 ) -> None:
     package = models.pickled(models.Raises())
     broken = client.register_package(name, type(package)(package.data, "pickle", models.NUMBER, ((63, 233.0),)))

@@ -17,7 +17,7 @@ from tests.http.problems import problem
 from tests.models import STABLE
 from tests.server import Server
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 METHODS = ("get", "put", "post", "patch", "delete")
 
@@ -49,7 +49,7 @@ def schemas(value: Any) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
 def test_whatever_is_sent_is_answered_as_described(
-    server: Server, client: Client, name: str, subtests: pytest.Subtests, mode: GenerationMode
+    server: Server, client: DocumentClient, name: str, subtests: pytest.Subtests, mode: GenerationMode
 ) -> None:
     load_all_checks()
     # A schema cannot say all that a value has to be: a name that is known, a weight in steps of 0.01.
@@ -115,7 +115,7 @@ def test_every_field_that_must_be_sent_has_an_example(document: dict[str, Any]) 
 
 
 def test_the_example_of_a_problem_is_one_that_is_really_given(
-    http: httpx2.Client, client: Client, name: str, document: dict[str, Any]
+    http: httpx2.Client, client: DocumentClient, name: str, document: dict[str, Any]
 ) -> None:
     client.deploy(name, STABLE)
     described = document["paths"]["/deployments"]["get"]["responses"]["4XX"]["content"]["application/problem+json"]

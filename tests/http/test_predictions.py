@@ -10,7 +10,7 @@ from tests.http.problems import problem
 from tests.models import KNOWN, STABLE
 from tests.server import Server, eventually
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 JSON = {"content-type": "application/json"}
 
@@ -23,7 +23,7 @@ def logged(server: Server, deployment: str) -> list[tuple[str, str, bool, str]]:
         ).fetchall()
 
 
-def test_an_answer_says_who_gave_it(http: httpx2.Client, client: Client, name: str) -> None:
+def test_an_answer_says_who_gave_it(http: httpx2.Client, client: DocumentClient, name: str) -> None:
     client.deploy(name, STABLE)
 
     answer = http.post(f"/predict/{name}", json={"features": KNOWN, "entity_id": 17})
@@ -66,7 +66,7 @@ def test_an_answer_says_who_gave_it(http: httpx2.Client, client: Client, name: s
     ],
 )
 def test_features_that_do_not_fit_are_the_callers_error_and_named(
-    http: httpx2.Client, client: Client, name: str, features: str, status: int, field: str
+    http: httpx2.Client, client: DocumentClient, name: str, features: str, status: int, field: str
 ) -> None:
     client.deploy(name, STABLE)
 
@@ -80,7 +80,7 @@ def test_features_that_do_not_fit_are_the_callers_error_and_named(
     [({}, "body"), ({"features": KNOWN, "entity": "a"}, "body"), ({"features": KNOWN, "entity_id": 1.5}, "entity_id")],
 )
 def test_a_request_of_another_shape_is_refused(
-    http: httpx2.Client, client: Client, name: str, body: dict[str, Any], field: str
+    http: httpx2.Client, client: DocumentClient, name: str, body: dict[str, Any], field: str
 ) -> None:
     client.deploy(name, STABLE)
 
@@ -92,7 +92,7 @@ def test_a_request_of_another_shape_is_refused(
 
 @pytest.mark.parametrize(("weight", "drawn", "other"), [(100, "canary", "baseline"), (0, "baseline", "canary")])
 def test_a_callers_error_is_counted_under_the_role_drawn_and_against_no_model(
-    http: httpx2.Client, client: Client, name: str, weight: float, drawn: str, other: str
+    http: httpx2.Client, client: DocumentClient, name: str, weight: float, drawn: str, other: str
 ) -> None:
     client.deploy(name, STABLE)
     client.start(name, 2, weight)
@@ -109,7 +109,7 @@ def test_a_callers_error_is_counted_under_the_role_drawn_and_against_no_model(
 
 @pytest.mark.parametrize(("asked_for", "role"), [("always", "canary"), ("never", "baseline"), ("ALWAYS", "canary")])
 def test_a_forced_role_is_obeyed_where_it_is_allowed_logged_as_forced_and_no_evidence(
-    http: httpx2.Client, client: Client, server: Server, name: str, asked_for: str, role: str
+    http: httpx2.Client, client: DocumentClient, server: Server, name: str, asked_for: str, role: str
 ) -> None:
     client.deploy(name, STABLE, {"allow_forced": True})
     client.start(name, 2, 50)
@@ -131,7 +131,7 @@ def test_a_forced_role_is_obeyed_where_it_is_allowed_logged_as_forced_and_no_evi
 
 
 def test_a_forced_role_is_overlooked_where_it_is_not_allowed(
-    http: httpx2.Client, client: Client, server: Server, name: str
+    http: httpx2.Client, client: DocumentClient, server: Server, name: str
 ) -> None:
     client.deploy(name, STABLE)
     client.start(name, 2, 0)
@@ -147,7 +147,9 @@ def test_a_forced_role_is_overlooked_where_it_is_not_allowed(
     assert not any(flag for _, _, flag, _ in logged(server, name))
 
 
-def test_a_forced_canary_where_none_runs_is_the_baseline(http: httpx2.Client, client: Client, name: str) -> None:
+def test_a_forced_canary_where_none_runs_is_the_baseline(
+    http: httpx2.Client, client: DocumentClient, name: str
+) -> None:
     client.deploy(name, STABLE, {"allow_forced": True})
 
     answer = http.post(f"/predict/{name}", json={"features": KNOWN}, headers={"X-Canary": "always"})
@@ -156,7 +158,7 @@ def test_a_forced_canary_where_none_runs_is_the_baseline(http: httpx2.Client, cl
 
 
 def test_an_entity_keeps_its_role_and_a_greater_share_takes_nobody_back(
-    http: httpx2.Client, client: Client, name: str
+    http: httpx2.Client, client: DocumentClient, name: str
 ) -> None:
     client.deploy(name, STABLE, {"sticky": True, "auto_promote": False})
     client.start(name, 2, 0)
@@ -180,7 +182,7 @@ def test_an_entity_keeps_its_role_and_a_greater_share_takes_nobody_back(
 
 
 def test_a_sticky_deployment_draws_anew_for_whoever_gives_no_entity(
-    http: httpx2.Client, client: Client, name: str
+    http: httpx2.Client, client: DocumentClient, name: str
 ) -> None:
     client.deploy(name, STABLE, {"sticky": True})
     client.start(name, 2, 50)
@@ -190,7 +192,9 @@ def test_a_sticky_deployment_draws_anew_for_whoever_gives_no_entity(
     assert {each["model_role"] for each in answers} == {"baseline", "canary"}
 
 
-def test_inputs_are_kept_as_a_keyed_hash_alone(http: httpx2.Client, client: Client, server: Server, name: str) -> None:
+def test_inputs_are_kept_as_a_keyed_hash_alone(
+    http: httpx2.Client, client: DocumentClient, server: Server, name: str
+) -> None:
     client.deploy(name, STABLE)
     secret = {"age": 41, "chol": 98765.4321}
 

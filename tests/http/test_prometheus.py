@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.models import KNOWN, STABLE
 from tests.server import eventually
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 STATUSES = {"success", "error", "timeout", "client_error", "platform_error"}
 BUCKETS = ["1", "5", "10", "25", "50", "100", "200", "500", "1000", "2500", "5000", "+Inf"]
@@ -41,7 +41,9 @@ def ask(http: httpx2.Client, name: str, times: int) -> None:
         assert http.post(f"/predict/{name}", json={"features": KNOWN}).status_code == 200
 
 
-def test_both_roles_stand_at_zero_from_the_start_of_a_rollout(http: httpx2.Client, client: Client, name: str) -> None:
+def test_both_roles_stand_at_zero_from_the_start_of_a_rollout(
+    http: httpx2.Client, client: DocumentClient, name: str
+) -> None:
     client.deploy(name, STABLE)
     client.start(name, 2, 20)
 
@@ -59,7 +61,9 @@ def test_both_roles_stand_at_zero_from_the_start_of_a_rollout(http: httpx2.Clien
     assert of(found, "canary_traffic_pct") == 20
 
 
-def test_the_families_are_of_the_kinds_that_dashboards_expect(http: httpx2.Client, client: Client, name: str) -> None:
+def test_the_families_are_of_the_kinds_that_dashboards_expect(
+    http: httpx2.Client, client: DocumentClient, name: str
+) -> None:
     client.deploy(name, STABLE)
 
     found = families(http)
@@ -72,7 +76,7 @@ def test_the_families_are_of_the_kinds_that_dashboards_expect(http: httpx2.Clien
     assert all(family.documentation for family in found.values())
 
 
-def test_the_share_follows_the_rollout(http: httpx2.Client, client: Client, name: str) -> None:
+def test_the_share_follows_the_rollout(http: httpx2.Client, client: DocumentClient, name: str) -> None:
     client.deploy(name, STABLE)
     shares = [of(samples(http, name), "canary_traffic_pct")]
     acts: list[Callable[[], object]] = [
@@ -88,7 +92,9 @@ def test_the_share_follows_the_rollout(http: httpx2.Client, client: Client, name
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_prometheus_and_the_api_count_the_same(http: httpx2.Client, client: Client, name: str, version: int) -> None:
+def test_prometheus_and_the_api_count_the_same(
+    http: httpx2.Client, client: DocumentClient, name: str, version: int
+) -> None:
     client.deploy(name, STABLE, {"auto_rollback": False})
     client.start(name, version, 50)
 
@@ -126,7 +132,7 @@ def test_prometheus_and_the_api_count_the_same(http: httpx2.Client, client: Clie
 
 
 def test_a_failover_is_charged_to_the_canary_and_not_counted_for_the_baseline(
-    http: httpx2.Client, client: Client, name: str
+    http: httpx2.Client, client: DocumentClient, name: str
 ) -> None:
     client.deploy(name, STABLE, {"auto_rollback": False})
     client.start(name, 3, 100)
@@ -141,7 +147,7 @@ def test_a_failover_is_charged_to_the_canary_and_not_counted_for_the_baseline(
     assert of(found, "serinus_failovers_total") == 5
 
 
-def test_no_counter_ever_goes_down_over_rollouts(http: httpx2.Client, client: Client, name: str) -> None:
+def test_no_counter_ever_goes_down_over_rollouts(http: httpx2.Client, client: DocumentClient, name: str) -> None:
     client.deploy(name, STABLE)
     steps: list[Callable[[], object]] = [
         lambda: client.start(name, 2, 50),
@@ -177,7 +183,7 @@ def test_no_counter_ever_goes_down_over_rollouts(http: httpx2.Client, client: Cl
     assert answered == 80
 
 
-def test_the_log_says_how_much_of_it_is_written(http: httpx2.Client, client: Client, name: str) -> None:
+def test_the_log_says_how_much_of_it_is_written(http: httpx2.Client, client: DocumentClient, name: str) -> None:
     client.deploy(name, STABLE)
     ask(http, name, 3)
 

@@ -9,7 +9,7 @@ from tests.http.conftest import ARTIFACT_LIMIT
 from tests.http.problems import problem
 from tests.models import KNOWN, STABLE
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 ROUTES_OF_A_DEPLOYMENT = [
     ("GET", "", None),
@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
 """Each command by the name under which ``possible`` lists it."""
 
 
-def reach(client: Client, name: str, state: str) -> None:
+def reach(client: DocumentClient, name: str, state: str) -> None:
     """Make a deployment that is stable, in canary or paused."""
     client.deploy(name, STABLE)
     if state != "stable":
@@ -69,7 +69,7 @@ def test_a_prediction_of_a_deployment_that_does_not_exist_is_not_found(http: htt
 @pytest.mark.parametrize("state", ["stable", "canary", "paused"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_done_where_it_is_possible_and_refused_where_it_is_not(
-    http: httpx2.Client, client: Client, name: str, state: str, command: str
+    http: httpx2.Client, client: DocumentClient, name: str, state: str, command: str
 ) -> None:
     reach(client, name, state)
     before = client.deployment(name)
@@ -92,7 +92,7 @@ def test_a_command_is_done_where_it_is_possible_and_refused_where_it_is_not(
 
 @pytest.mark.parametrize("command", ["configure", "set weight", "pause", "promote", "rollback"])
 def test_a_command_given_on_an_outdated_look_is_refused(
-    http: httpx2.Client, client: Client, name: str, command: str
+    http: httpx2.Client, client: DocumentClient, name: str, command: str
 ) -> None:
     reach(client, name, "canary")
     seen = client.set_weight(name, 30)["generation"] - 1
@@ -110,7 +110,7 @@ def test_a_command_given_on_an_outdated_look_is_refused(
 
 @pytest.mark.parametrize("weight", ["-1", "100.01", "20.005", "NaN", "1e999", '"20"', "true", "null", "[5]"])
 def test_a_weight_that_is_no_share_is_refused_by_name(
-    http: httpx2.Client, client: Client, name: str, weight: str
+    http: httpx2.Client, client: DocumentClient, name: str, weight: str
 ) -> None:
     reach(client, name, "canary")
 
@@ -134,7 +134,7 @@ def test_a_weight_that_is_no_share_is_refused_by_name(
     ],
 )
 def test_a_misspelt_field_is_refused_by_name(
-    http: httpx2.Client, client: Client, name: str, method: str, path: str, body: dict[str, Any], field: str
+    http: httpx2.Client, client: DocumentClient, name: str, method: str, path: str, body: dict[str, Any], field: str
 ) -> None:
     reach(client, name, "canary")
 
@@ -155,7 +155,7 @@ def test_a_misspelt_field_is_refused_by_name(
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_name(
-    http: httpx2.Client, client: Client, name: str, settings: dict[str, Any], field: str
+    http: httpx2.Client, client: DocumentClient, name: str, settings: dict[str, Any], field: str
 ) -> None:
     reach(client, name, "stable")
 
@@ -174,7 +174,7 @@ def test_a_setting_that_cannot_be_is_refused_by_name(
     ],
 )
 def test_a_body_that_is_no_json_is_refused_as_such(
-    http: httpx2.Client, client: Client, name: str, path: str, content: bytes
+    http: httpx2.Client, client: DocumentClient, name: str, path: str, content: bytes
 ) -> None:
     reach(client, name, "stable")
 
@@ -195,7 +195,7 @@ def test_a_body_that_is_no_json_is_refused_as_such(
     ],
 )
 def test_a_body_over_the_limit_is_refused(
-    http: httpx2.Client, client: Client, name: str, method: str, path: str, size: int, *, chunked: bool
+    http: httpx2.Client, client: DocumentClient, name: str, method: str, path: str, size: int, *, chunked: bool
 ) -> None:
     reach(client, name, "canary")
     body = b'{"reason": "' + b"x" * size + b'"}'
@@ -228,7 +228,7 @@ def test_a_body_over_the_limit_is_refused(
     ],
 )
 def test_what_is_not_there_is_a_problem_too(
-    http: httpx2.Client, client: Client, name: str, method: str, path: str, status: int
+    http: httpx2.Client, client: DocumentClient, name: str, method: str, path: str, status: int
 ) -> None:
     reach(client, name, "stable")
 
@@ -251,7 +251,7 @@ def test_what_is_not_there_is_a_problem_too(
     ],
 )
 def test_a_parameter_out_of_its_range_is_refused(
-    http: httpx2.Client, client: Client, name: str, method: str, path: str
+    http: httpx2.Client, client: DocumentClient, name: str, method: str, path: str
 ) -> None:
     reach(client, name, "stable")
 
@@ -259,7 +259,7 @@ def test_a_parameter_out_of_its_range_is_refused(
 
 
 def test_a_version_beyond_every_number_is_not_a_failure_of_the_server(
-    http: httpx2.Client, client: Client, name: str
+    http: httpx2.Client, client: DocumentClient, name: str
 ) -> None:
     reach(client, name, "stable")
     huge = {"version": 10**30, "weight": 5}
@@ -271,7 +271,7 @@ def test_a_version_beyond_every_number_is_not_a_failure_of_the_server(
     }
 
 
-def test_a_name_is_given_once_and_has_no_odd_characters(http: httpx2.Client, client: Client, name: str) -> None:
+def test_a_name_is_given_once_and_has_no_odd_characters(http: httpx2.Client, client: DocumentClient, name: str) -> None:
     reach(client, name, "stable")
     body = {"model": "risk", "version": 1}
 
@@ -280,7 +280,7 @@ def test_a_name_is_given_once_and_has_no_odd_characters(http: httpx2.Client, cli
     assert problem(http.post("/deployments", json={**body, "name": "x" * 64}), 422)["field"] == "name"
 
 
-def test_sticky_cannot_change_under_a_running_canary(http: httpx2.Client, client: Client, name: str) -> None:
+def test_sticky_cannot_change_under_a_running_canary(http: httpx2.Client, client: DocumentClient, name: str) -> None:
     reach(client, name, "canary")
 
     refusal = problem(http.patch(f"/deployments/{name}", json={"settings": {"sticky": True}}), 422)

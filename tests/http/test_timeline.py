@@ -7,10 +7,10 @@ import pytest
 from tests.models import STABLE
 from tests.server import PATIENCE_S, Server
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 
-def seven_events(client: Client, name: str) -> None:
+def seven_events(client: DocumentClient, name: str) -> None:
     client.deploy(name, STABLE)
     client.start(name, 2, 10)
     for weight in (20, 30, 40, 50):
@@ -21,7 +21,7 @@ def seven_events(client: Client, name: str) -> None:
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
 def test_the_timeline_is_paged_without_gaps_or_repeats(
-    http: httpx2.Client, client: Client, name: str, order: str, limit: int
+    http: httpx2.Client, client: DocumentClient, name: str, order: str, limit: int
 ) -> None:
     seven_events(client, name)
 
@@ -39,7 +39,7 @@ def test_the_timeline_is_paged_without_gaps_or_repeats(
     assert [len(page) for page in pages] == [limit] * (7 // limit) + [7 % limit] * bool(7 % limit)
 
 
-def test_the_timeline_says_who_did_what_and_why(client: Client, name: str) -> None:
+def test_the_timeline_says_who_did_what_and_why(client: DocumentClient, name: str) -> None:
     seven_events(client, name)
 
     events = client.events(name)["events"]
@@ -55,7 +55,7 @@ def test_the_timeline_says_who_did_what_and_why(client: Client, name: str) -> No
     assert (events[-1]["actor"], events[-1]["reason"]) == ("api", "enough")
 
 
-def test_the_timeline_can_be_read_by_kind(client: Client, name: str) -> None:
+def test_the_timeline_can_be_read_by_kind(client: DocumentClient, name: str) -> None:
     seven_events(client, name)
 
     page = client.events(name, kinds=["canary_started", "rolled_back"])
@@ -63,7 +63,7 @@ def test_the_timeline_can_be_read_by_kind(client: Client, name: str) -> None:
     assert [event["kind"] for event in page["events"]] == ["canary_started", "rolled_back"]
 
 
-def test_a_command_that_changes_nothing_is_no_event(client: Client, name: str) -> None:
+def test_a_command_that_changes_nothing_is_no_event(client: DocumentClient, name: str) -> None:
     seven_events(client, name)
     client.start(name, 2, 10)
     before = client.events(name)["events"]
@@ -73,7 +73,7 @@ def test_a_command_that_changes_nothing_is_no_event(client: Client, name: str) -
     assert client.events(name)["events"] == before
 
 
-def test_a_rollout_that_ended_is_kept_with_how_it_ended(http: httpx2.Client, client: Client, name: str) -> None:
+def test_a_rollout_that_ended_is_kept_with_how_it_ended(http: httpx2.Client, client: DocumentClient, name: str) -> None:
     seven_events(client, name)
     client.start(name, 2, 5)
     client.promote(name, reason="good")
@@ -88,7 +88,7 @@ def test_a_rollout_that_ended_is_kept_with_how_it_ended(http: httpx2.Client, cli
 
 
 async def test_of_commands_given_at_once_one_wins_and_is_on_record_once(
-    server: Server, client: Client, name: str
+    server: Server, client: DocumentClient, name: str
 ) -> None:
     client.deploy(name, STABLE)
     client.start(name, 2, 10)
@@ -105,7 +105,7 @@ async def test_of_commands_given_at_once_one_wins_and_is_on_record_once(
     assert client.deployment(name)["baseline"] == ("risk@2" if won[0][0] == "promote" else "risk@1")
 
 
-async def test_of_changes_that_rest_on_one_look_one_wins(server: Server, client: Client, name: str) -> None:
+async def test_of_changes_that_rest_on_one_look_one_wins(server: Server, client: DocumentClient, name: str) -> None:
     client.deploy(name, STABLE)
     seen = client.start(name, 2, 10)["generation"]
 

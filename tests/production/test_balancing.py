@@ -20,7 +20,7 @@ from tests.production.fleet import Fleet
 from tests.server import Server, eventually, start
 from tests.services import HAProxy, provided
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 DRAIN_S = 2.0
 """Longer than the load balancer takes to see that a gateway is not ready."""
@@ -37,8 +37,8 @@ class Balanced:
     ports: list[int]
     balancer: HAProxy
 
-    def client(self) -> Client:
-        return Client(self.balancer.url, timeout=60.0)
+    def client(self) -> DocumentClient:
+        return DocumentClient(self.balancer.url, timeout=60.0)
 
     def settled(self) -> None:
         """Wait until the load balancer sends requests to every gateway."""

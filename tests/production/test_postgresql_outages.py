@@ -23,7 +23,7 @@ from tests.production.watching import by_role, generation_and_share, logged, rea
 from tests.server import COMMAND, PATIENCE_S, Server, environment, eventually
 from tests.services import PostgreSQL, Redis, provided
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.core.events import TRANSITIONS
 
 pytestmark = pytest.mark.timeout(300)
@@ -53,7 +53,7 @@ class Production:
     def ports(self) -> list[int]:
         return [gateway.port for gateway in self.gateways]
 
-    def start(self, client: Client, name: str, weight: float) -> None:
+    def start(self, client: DocumentClient, name: str, weight: float) -> None:
         """Start a canary, and wait until every gateway gives it its share."""
         client.deploy(name, STABLE, BY_HAND)
         client.start(name, 2, weight)
@@ -383,6 +383,6 @@ def test_a_board_of_the_past_gives_nothing_back_while_nobody_can_repair_it(produ
     assert [event["reason"] for event in events if event["kind"] == "rolled_back"] == [REASON]
 
 
-def _agree(production: Production, client: Client, names: Sequence[str]) -> bool:
+def _agree(production: Production, client: DocumentClient, names: Sequence[str]) -> bool:
     kept = splits(production.fleet)
     return all(generation_and_share(kept[name]) == generation_and_share(client.deployment(name)) for name in names)

@@ -23,7 +23,7 @@ from tests.production.watching import by_role, generation_and_share, logged, sha
 from tests.server import Server, eventually
 from tests.services import Redis, provided
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 pytestmark = pytest.mark.timeout(300)
 PROMPTLY_S = 2.0
@@ -162,7 +162,7 @@ def aftermath(request: pytest.FixtureRequest, production: Production) -> Afterma
     return seen
 
 
-def _start_high(production: Production, client: Client, names: dict[str, str]) -> None:
+def _start_high(production: Production, client: DocumentClient, names: dict[str, str]) -> None:
     for name in names.values():
         client.deploy(name, STABLE, BY_HAND)
         client.start(name, 2, BEFORE)
@@ -171,14 +171,14 @@ def _start_high(production: Production, client: Client, names: dict[str, str]) -
     shutil.copy(production.redis.dump, _copy(production.redis))
 
 
-def _lower(production: Production, client: Client, names: dict[str, str]) -> None:
+def _lower(production: Production, client: DocumentClient, names: dict[str, str]) -> None:
     for what in ("lowered", "silenced"):
         client.set_weight(names[what], WATCHED[what])
     client.rollback(names["ended"])
     assert eventually(lambda: production.are_in_force({names[what]: weight for what, weight in WATCHED.items()}))
 
 
-def _command(client: Client, other: Client, names: dict[str, str]) -> dict[str, Answered]:
+def _command(client: DocumentClient, other: DocumentClient, names: dict[str, str]) -> dict[str, Answered]:
     def answered(command: Callable[[], dict[str, Any]]) -> Answered:
         return Answered(command(), time.monotonic())
 
@@ -188,13 +188,13 @@ def _command(client: Client, other: Client, names: dict[str, str]) -> dict[str, 
         return {"rolled-back": rolling_back.result(), "turned-down": turning_down.result()}
 
 
-def _has_converged(production: Production, client: Client, names: dict[str, str]) -> bool:
+def _has_converged(production: Production, client: DocumentClient, names: dict[str, str]) -> bool:
     states = {state["name"]: state for state in client.deployments()["deployments"] if state["name"] in names.values()}
     wanted = {names[what]: weight for what, weight in (WATCHED | COMMANDED).items()}
     return production.board_agrees(states) and production.are_in_force(wanted)
 
 
-def _count(production: Production, client: Client, seen: Aftermath, ended_at: float) -> None:
+def _count(production: Production, client: DocumentClient, seen: Aftermath, ended_at: float) -> None:
     """Compare the evidence with the log as soon as the log is whole."""
     assert eventually(lambda: waiting(production.gateways) == 0)
     for name in seen.names.values():

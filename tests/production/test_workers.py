@@ -19,7 +19,7 @@ from tests.production.load import Load, load
 from tests.production.watching import logged
 from tests.server import PATIENCE_S, eventually
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 
 pytestmark = pytest.mark.timeout(300)
 LOOKS = 8
@@ -55,7 +55,7 @@ def crew(tmp_path_factory: pytest.TempPathFactory, new_fleet: MakeFleet) -> Iter
     """A server of two workers with risk@1 and risk@2; it judges its canaries itself."""
     with new_fleet(tmp_path_factory.mktemp("workers")) as fleet:
         crew = begun(fleet, "home")
-        with Client(crew.url) as client:
+        with DocumentClient(crew.url) as client:
             for _ in range(2):
                 models.register(client, "risk", models.Risk())
             for name in ("prod", "ending"):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from serinus.cli.display.screen import Screen
-    from serinus.client import Client, NotFoundError
+    from serinus.client import DocumentClient, NotFoundError
 
 
 class Format(StrEnum):
@@ -55,7 +55,7 @@ class Globals:
 class Session:
     """One command's way to the server and to stdout."""
 
-    client: "Client"
+    client: "DocumentClient"
     output: Format
 
     @property
@@ -97,10 +97,10 @@ class Session:
 @contextmanager
 def connected(ctx: typer.Context, url: str | None, output: Format | None) -> Iterator[Session]:
     """Open a session; an option of the command goes before the same one before the command."""
-    from serinus.client import DEFAULT_URL, Client, NotFoundError
+    from serinus.client import DEFAULT_URL, DocumentClient, NotFoundError
 
     given = ctx.obj if isinstance(ctx.obj, Globals) else Globals()
-    with Client(url or given.url or DEFAULT_URL, actor=actor()) as client:
+    with DocumentClient(url or given.url or DEFAULT_URL, actor=actor()) as client:
         try:
             yield Session(client, output or given.output or Format.TABLE)
         except NotFoundError as error:
@@ -109,7 +109,7 @@ def connected(ctx: typer.Context, url: str | None, output: Format | None) -> Ite
             raise
 
 
-def _suggest(error: "NotFoundError", client: "Client", deployment: str) -> None:
+def _suggest(error: "NotFoundError", client: "DocumentClient", deployment: str) -> None:
     """Add to an error the deployments whose names are like the one that does not exist, if the server tells them."""
     from serinus.cli.display.words import rows
 

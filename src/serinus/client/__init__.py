@@ -1,5 +1,6 @@
 """Talk to a Serinus server from Python."""
 
+from serinus.client.documents import DEFAULT_URL, DocumentClient
 from serinus.client.errors import (
     ApiError,
     ConflictError,
@@ -8,13 +9,12 @@ from serinus.client.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from serinus.client.sync import DEFAULT_URL, Client
 
 __all__ = [
     "DEFAULT_URL",
     "ApiError",
-    "Client",
     "ConflictError",
+    "DocumentClient",
     "InvalidError",
     "NotFoundError",
     "UnexpectedAnswerError",

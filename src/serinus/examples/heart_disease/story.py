@@ -7,7 +7,7 @@ from typing import Any
 
 from serinus.cli.display.release import ACTIVE
 from serinus.cli.display.words import mapped, number, read_time, rows
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.core.deployment import ALL
 from serinus.core.names import VersionRef
 from serinus.core.records import Lineage
@@ -121,12 +121,12 @@ class Release:
 class Stage:
     """Where the story happens; ``patience_s`` is how long one verdict may be waited for."""
 
-    client: Client
+    client: DocumentClient
     traffic: Traffic
     patience_s: float
 
 
-def register(client: Client, candidates: Sequence[Candidate]) -> list[Document]:
+def register(client: DocumentClient, candidates: Sequence[Candidate]) -> list[Document]:
     """Register the versions, each with what is known of it."""
     documents: list[Document] = []
     for candidate in candidates:
@@ -147,7 +147,7 @@ def register(client: Client, candidates: Sequence[Candidate]) -> list[Document]:
     return documents
 
 
-def deploy(client: Client, version: Document) -> Document:
+def deploy(client: DocumentClient, version: Document) -> Document:
     """Put a first version into production."""
     ref = VersionRef(str(version["model"]), int(version["version"]))
     return client.deploy(DEPLOYMENT, ref, SETTINGS, reason="the first version")
@@ -185,7 +185,7 @@ def until_it_moves(stage: Stage, ref: str, tally: Tally, told: int, show: Show) 
     return None
 
 
-def release(client: Client, ref: str) -> Release:
+def release(client: DocumentClient, ref: str) -> Release:
     """Read the life of the newest canary."""
     rollout = mapped(client.deployment(DEPLOYMENT).get("rollout")).get("id")
     events = rows(client.events(DEPLOYMENT, limit=1000), "events")
@@ -210,7 +210,7 @@ def _looks(stage: Stage, ref: str, tally: Tally) -> Iterator[Look]:
         time.sleep(LOOK_EVERY_S)
 
 
-def _verdict_of(client: Client, event: Document, health: Document) -> Document | None:
+def _verdict_of(client: DocumentClient, event: Document, health: Document) -> Document | None:
     """Give the verdict by which the checker did something; None while that check is not on record yet.
 
     A check goes on record after what it did. So the last one before an event is the right one if there is a later one

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from serinus.client import Client
+from serinus.client import DocumentClient
 from serinus.examples.heart_disease import pages, story
 from serinus.examples.heart_disease.models import Candidate, features_of, patients, refusals
 from serinus.examples.heart_disease.narrator import Narrator
@@ -29,7 +29,7 @@ def tell(narrator: Narrator, url: Callable[[], str], trained: Trained, patience_
     narrator.heading(1, "Three versions of a model that tells heart disease (data: UCI, Cleveland)")
     with narrator.waiting("Starting a server and training the models"):
         candidates, everybody, where = trained(), patients(), url()
-    with Client(where, actor="demo") as client:
+    with DocumentClient(where, actor="demo") as client:
         versions = story.register(client, candidates)
         first, second, third = versions
         narrator.show(pages.candidates(versions, candidates, narrator.screen))

@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse
 from tests.client.fake_server import FakeServer
 
 from serinus.client import (
-    Client,
     ConflictError,
+    DocumentClient,
     InvalidError,
     NotFoundError,
     UnexpectedAnswerError,
@@ -82,7 +82,7 @@ def test_the_actor_stands_in_the_history(client: Client) -> None:
 
 @pytest.mark.parametrize("actor", ["Zoë", "a\r\nX-Evil: 1", "x" * 500])
 def test_any_actor_can_be_named(server: FakeServer, actor: str) -> None:
-    with Client(server.url, actor=actor) as client:
+    with DocumentClient(server.url, actor=actor) as client:
         client.models()
 
     assert 0 < len(server.seen[-1].headers["x-serinus-actor"]) <= 100
@@ -139,7 +139,7 @@ def test_every_error_is_one_of_the_tree(client: Client) -> None:
 def test_nobody_listening_means_unreachable_and_says_what_to_do() -> None:
     url = f"http://127.0.0.1:{free_port()}"
 
-    with Client(url) as client, pytest.raises(UnreachableError) as raised:
+    with DocumentClient(url) as client, pytest.raises(UnreachableError) as raised:
         client.models()
 
     assert url in raised.value.message
@@ -150,7 +150,10 @@ def test_nobody_listening_means_unreachable_and_says_what_to_do() -> None:
 def test_a_server_that_does_not_answer_means_unreachable_and_leaves_a_doubt() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with Client(f"http://127.0.0.1:{port}", timeout=0.2) as client, pytest.raises(UnreachableError) as raised:
+        with (
+            DocumentClient(f"http://127.0.0.1:{port}", timeout=0.2) as client,
+            pytest.raises(UnreachableError) as raised,
+        ):
             client.promote("prod")
 
     assert "may have been done" in raised.value.remedy
@@ -170,7 +173,7 @@ def test_a_proxy_for_the_world_is_not_asked_for_this_machine(
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
 
-    with Client(server.url) as client:
+    with DocumentClient(server.url) as client:
         assert client.server_health()["status"] == "ok"
 
 
@@ -179,11 +182,11 @@ def test_a_proxy_for_the_world_is_not_asked_for_this_machine(
 )
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput):
-        Client(url)
+        DocumentClient(url)
 
 
 def test_a_slash_at_the_end_of_the_url_does_no_harm(server: FakeServer) -> None:
-    with Client(f"{server.url}/") as client:
+    with DocumentClient(f"{server.url}/") as client:
         assert client.models()["models"][0]["name"] == "heart"
 
 
@@ -204,14 +207,14 @@ def test_a_fitted_model_is_packed_and_registered(client: Client, server: FakeSer
 
 def test_without_a_url_the_one_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERINUS_URL", "http://127.0.0.1:8123")
-    with Client() as client:
+    with DocumentClient() as client:
         assert client.base_url == "http://127.0.0.1:8123"
     monkeypatch.delenv("SERINUS_URL")
-    with Client() as client:
+    with DocumentClient() as client:
         assert client.base_url == "http://127.0.0.1:8000"
 
 
 @pytest.mark.parametrize("features", [None, [1, 2, 3], {"age": b"63"}, {"age": "\ud800"}])
 def test_features_that_cannot_be_sent_are_refused_in_words(features: Any) -> None:
-    with Client() as client, pytest.raises(InvalidInput):
+    with DocumentClient() as client, pytest.raises(InvalidInput):
         client.predict("heart-prod", features)

@@ -26,7 +26,7 @@ ACTOR_LENGTH = 100
 CONNECT_TIMEOUT_S = 5.0
 
 
-class Client:
+class DocumentClient:
     """Speaks to one server; to be closed, or used in a ``with`` block.
 
     Args:
