@@ -31,7 +31,7 @@ def free_port() -> int:
         return port
 
 
-def test_a_whole_release_can_be_steered(client: Client) -> None:
+def test_a_whole_release_can_be_steered(client: DocumentClient) -> None:
     client.deploy("prod", HEART_1, {"sticky": True})
     client.start("prod", 2, 20.0)
     client.set_weight("prod", 50.0)
@@ -45,7 +45,7 @@ def test_a_whole_release_can_be_steered(client: Client) -> None:
     assert client.rollouts("prod")["rollouts"][0]["phase"] == "promoted"
 
 
-def test_a_plan_is_followed_with_a_persons_word(client: Client) -> None:
+def test_a_plan_is_followed_with_a_persons_word(client: DocumentClient) -> None:
     client.deploy("prod", HEART_1)
     client.start("prod", 2, 5.0)
     document = {
@@ -64,7 +64,7 @@ def test_a_plan_is_followed_with_a_persons_word(client: Client) -> None:
     assert client.explain("prod")["rollout"]["id"] == "prod:2"
 
 
-def test_looks_come_page_by_page_to_the_last(client: Client, server: FakeServer) -> None:
+def test_looks_come_page_by_page_to_the_last(client: DocumentClient, server: FakeServer) -> None:
     client.deploy("prod", HEART_1)
     server.looks["prod:1"] = [{"id": number} for number in range(1, 6)]
 
@@ -74,7 +74,7 @@ def test_looks_come_page_by_page_to_the_last(client: Client, server: FakeServer)
     assert [dict(seen.query)["after"] for seen in server.seen[-3:]] == ["0", "2", "4"]
 
 
-def test_the_actor_stands_in_the_history(client: Client) -> None:
+def test_the_actor_stands_in_the_history(client: DocumentClient) -> None:
     client.deploy("prod", HEART_1)
 
     assert [event["actor"] for event in client.events("prod")["events"]] == ["ann"]
@@ -89,7 +89,7 @@ def test_any_actor_can_be_named(server: FakeServer, actor: str) -> None:
     assert "x-evil" not in server.seen[-1].headers
 
 
-def test_a_package_is_uploaded_and_then_registered(client: Client, server: FakeServer) -> None:
+def test_a_package_is_uploaded_and_then_registered(client: DocumentClient, server: FakeServer) -> None:
     version = client.register_package("wine", PACKAGE, metrics={"rmse": 0.5}, lineage=Lineage(git_commit="abc"))
 
     assert server.artifacts[version["digest"]] == b"model"
@@ -98,7 +98,7 @@ def test_a_package_is_uploaded_and_then_registered(client: Client, server: FakeS
     assert version["lineage"]["git_commit"] == "abc"
 
 
-def test_a_stale_generation_is_a_conflict(client: Client) -> None:
+def test_a_stale_generation_is_a_conflict(client: DocumentClient) -> None:
     client.deploy("prod", HEART_1)
 
     with pytest.raises(ConflictError) as raised:
@@ -107,7 +107,7 @@ def test_a_stale_generation_is_a_conflict(client: Client) -> None:
     assert raised.value.code == "SERINUS-STALE-GENERATION"
 
 
-def test_a_command_that_is_not_possible_says_what_is(client: Client) -> None:
+def test_a_command_that_is_not_possible_says_what_is(client: DocumentClient) -> None:
     client.deploy("prod", HEART_1)
 
     with pytest.raises(ConflictError) as raised:
@@ -117,12 +117,12 @@ def test_a_command_that_is_not_possible_says_what_is(client: Client) -> None:
     assert raised.value.document["possible"] == ["configure", "start"]
 
 
-def test_what_is_not_there_is_not_found(client: Client) -> None:
+def test_what_is_not_there_is_not_found(client: DocumentClient) -> None:
     with pytest.raises(NotFoundError):
         client.deployment("nowhere")
 
 
-def test_wrong_features_are_invalid_and_the_field_is_named(client: Client) -> None:
+def test_wrong_features_are_invalid_and_the_field_is_named(client: DocumentClient) -> None:
     client.deploy("prod", HEART_1)
 
     with pytest.raises(InvalidError) as raised:
@@ -131,7 +131,7 @@ def test_wrong_features_are_invalid_and_the_field_is_named(client: Client) -> No
     assert raised.value.field == "features.age"
 
 
-def test_every_error_is_one_of_the_tree(client: Client) -> None:
+def test_every_error_is_one_of_the_tree(client: DocumentClient) -> None:
     with pytest.raises(SerinusError):
         client.deployment("nowhere")
 
@@ -159,7 +159,7 @@ def test_a_server_that_does_not_answer_means_unreachable_and_leaves_a_doubt() ->
     assert "may have been done" in raised.value.remedy
 
 
-def test_another_programs_answer_is_told_from_ours(client: Client, server: FakeServer) -> None:
+def test_another_programs_answer_is_told_from_ours(client: DocumentClient, server: FakeServer) -> None:
     server.answer_instead = lambda: HTMLResponse("<html>hello</html>")
 
     with pytest.raises(UnexpectedAnswerError):
@@ -190,7 +190,7 @@ def test_a_slash_at_the_end_of_the_url_does_no_harm(server: FakeServer) -> None:
         assert client.models()["models"][0]["name"] == "heart"
 
 
-def test_a_fitted_model_is_packed_and_registered(client: Client, server: FakeServer) -> None:
+def test_a_fitted_model_is_packed_and_registered(client: DocumentClient, server: FakeServer) -> None:
     data = pd.DataFrame({"age": [63, 41, 57, 29], "chol": [233.5, 204.0, 354.0, 180.5], "num": [0, 1, 1, 0]})
     model = LogisticRegression().fit(data[["age", "chol"]], data["num"])
 
