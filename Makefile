@@ -13,8 +13,11 @@ ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Every file that is installed has the hash that the lock gives for it.
-PIP_INSTALL := $(PIP) install --require-hashes --requirement
+# Every file that is installed has the hash that the lock gives for it. uv takes seconds where pip takes minutes; pip
+# does it where uv cannot, as with an index that only pip has been told of.
+install = $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashes --requirement $(2) \
+	|| { echo 'pip does what uv could not.'; \
+	$(1)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $(2); }
 
 RUN := .venv/.run-lock .venv/.package
 DEV := .venv/.dev-lock .venv/.package
@@ -40,7 +43,7 @@ peers: $(PEERS) ## Install what tests speak to: an MLflow server, an MLServer ..
 .peers/%/.lock: requirements/peers/%.lock | $(DEV)
 	@echo 'Installing $< ...'
 	@$(BIN)/python -m venv --clear .peers/$*
-	@.peers/$*/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
+	@$(call install,.peers/$*,$<)
 	@touch $@
 
 # Whole files, so that what a file starts is started once; each process has servers of its own. Most of the time they
@@ -111,6 +114,8 @@ lock: $(DEV) ## Write the lock files anew from pyproject.toml
 		--output-file requirements/run.lock $(ARGS)
 	$(UV_COMPILE) --extra sklearn --extra onnx --extra postgres --extra redis --extra s3 --group build \
 		--constraint requirements/dev.lock --output-file requirements/production.lock $(ARGS)
+	$(subst compile pyproject.toml,compile,$(UV_COMPILE)) --group install --constraint requirements/dev.lock \
+		--output-file requirements/install.lock $(ARGS)
 	@for peer in requirements/peers/*.in; do \
 		[ ! -e "$$peer" ] || $(BIN)/uv pip compile "$$peer" --quiet --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --annotation-style line --custom-compile-command 'make lock' \
@@ -125,13 +130,13 @@ clean: ## Remove the environment, the caches and what was built
 
 .venv/.run-lock: requirements/run.lock | .venv/.created
 	@echo 'Installing requirements/run.lock ...'
-	@$(PIP_INSTALL) requirements/run.lock
+	@$(call install,.venv,requirements/run.lock)
 	@touch $@
 
 # It holds all of run.lock, so both stamps are made.
 .venv/.dev-lock: requirements/dev.lock | .venv/.created
 	@echo 'Installing requirements/dev.lock ...'
-	@$(PIP_INSTALL) requirements/dev.lock
+	@$(call install,.venv,requirements/dev.lock)
 	@touch .venv/.run-lock $@
 
 .venv/.package: pyproject.toml | .venv/.created
@@ -166,4 +171,5 @@ clean: ## Remove the environment, the caches and what was built
 	fi; \
 	echo "Making .venv with $$("$$python" --version) ..."; \
 	"$$python" -m venv --clear .venv; \
+	$(PIP) install --require-hashes --requirement requirements/install.lock; \
 	touch $@
