@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -57,7 +57,7 @@ class FakeServer:
     looks: dict[str, list[Document]] = field(default_factory=dict)
     prediction: Document = field(default_factory=dict)
     unacknowledged: list[str] = field(default_factory=list)
-    answer_instead: Callable[[], Response] | None = None
+    answer_instead: Callable[[], Response | Awaitable[Response]] | None = None
 
     def forget(self) -> None:
         """Become as new, at the same URL."""
@@ -406,7 +406,8 @@ def _application(server: FakeServer) -> Starlette:
                 )
             )
             if server.answer_instead is not None:
-                return server.answer_instead()
+                instead = server.answer_instead()
+                return instead if isinstance(instead, Response) else await instead
             answer: Response = await handler(request)
             return answer
 

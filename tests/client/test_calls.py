@@ -1,4 +1,6 @@
+from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -37,11 +39,16 @@ PACKAGE = Package(
         (calls.explain("prod"), "GET", "/deployments/prod/explain"),
         (calls.looks("prod", 3), "GET", "/deployments/prod/rollouts/3/looks"),
         (calls.forecast("prod"), "GET", "/deployments/prod/forecast"),
+        (calls.events(), "GET", "/events"),
+        (calls.event_stream("prod"), "GET", "/events/stream"),
+        (calls.history("prod", 3), "GET", "/deployments/prod/rollouts/3/history"),
+        (calls.production(), "GET", "/production"),
+        (calls.production_of("prod"), "GET", "/deployments/prod/production"),
         (calls.predict("prod", {}), "POST", "/predict/prod"),
     ],
     ids=lambda value: value.path if isinstance(value, Call) else None,
 )
-def test_a_call_has_the_method_and_path_of_the_api(call: Call, method: str, path: str) -> None:
+def test_a_call_has_the_method_and_path_of_the_api(call: Call[Any], method: str, path: str) -> None:
     assert (call.method, call.path) == (method, path)
 
 
@@ -77,6 +84,48 @@ def test_a_forecast_is_of_a_plan_by_its_name_or_by_its_steps() -> None:
         ("step", "0.25:120"),
         ("step", "100:2591999.5"),
     )
+
+
+def test_what_happens_to_a_deployment_is_followed_after_the_last_event_seen() -> None:
+    call = calls.event_stream("prod", after=7, kinds=["promoted"])
+
+    assert call.params == (("after", "7"), ("deployment", "prod"), ("kind", "promoted"))
+
+
+def test_times_are_sent_with_their_zone() -> None:
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    assert calls.production(noon).params == (("at", "2026-03-01T12:00:00+00:00"),)
+    assert calls.events("prod", since=noon, until=noon).params[-2:] == (
+        ("since", "2026-03-01T12:00:00+00:00"),
+        ("until", "2026-03-01T12:00:00+00:00"),
+    )
+
+
+def test_a_rehearsal_is_a_start_that_is_not_meant() -> None:
+    start = calls.start("prod", 2, plan="standard", replace=True)
+
+    rehearsal = calls.rehearse("prod", 2, plan="standard", replace=True)
+
+    assert rehearsal.path == start.path
+    assert rehearsal.json == {**(start.json or {}), "dry_run": True}
+
+
+def test_commands_take_a_key_and_nothing_else_does() -> None:
+    commands = calls.promote("prod"), calls.configure("prod", {}), calls.create_deployment("prod", HEART_1)
+    others = calls.deployment("prod"), calls.put_artifact(b""), calls.predict("prod", {}, retry=True)
+
+    assert all(call.takes_key for call in commands)
+    assert not any(call.takes_key for call in others)
+
+
+def test_a_version_can_be_named_as_it_is_written() -> None:
+    assert calls.version("heart@1") == calls.version(HEART_1)
+    assert calls.create_deployment("prod", "heart@1") == calls.create_deployment("prod", HEART_1)
+
+
+def test_a_call_shows_nothing_of_what_it_sends() -> None:
+    assert "17" not in repr(calls.predict("prod", {"age": 17}))
 
 
 def test_the_generation_that_a_command_holds_for_is_sent() -> None:

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from serinus.client import calls
@@ -28,7 +29,17 @@ def test_a_feature_that_pandas_calls_missing_is_sent_as_missing() -> None:
     assert call.json == {"features": {"age": None, "sex": None, "cp": 1}}
 
 
-@pytest.mark.parametrize("value", [float("inf"), -np.inf, float("nan"), {"deep": [1, float("nan")]}])
+def test_every_missing_value_of_a_table_is_sent_as_missing() -> None:
+    table = pd.DataFrame({"age": pd.array([63, None], dtype="Int64"), "seen": [pd.Timestamp("2026-03-01"), pd.NaT]})
+
+    (_, row) = [dict(zip(table.columns, values, strict=True)) for values in table.itertuples(index=False, name=None)]
+
+    assert json_values(row, "features", missing=True) == {"age": None, "seen": None}
+
+
+@pytest.mark.parametrize(
+    "value", [float("inf"), -np.inf, float("nan"), {"deep": [1, float("nan")]}, b"0.9", pd.Timestamp("2026-03-01"), {1}]
+)
 def test_what_json_cannot_say_is_refused_by_name(value: object) -> None:
     with pytest.raises(InvalidInput) as raised:
         json_values({"auc": value}, "metrics")

@@ -6,6 +6,9 @@ from typing import Any
 
 from serinus.core.errors import InvalidInput
 
+_MISSING = {"NAType", "NaTType"}
+"""The types of what pandas writes for a missing value besides NaN; pandas itself is not imported for it."""
+
 
 def json_values(values: Mapping[str, object], field: str, *, missing: bool = False) -> dict[str, Any]:
     """Give a mapping as JSON values.
@@ -16,12 +19,14 @@ def json_values(values: Mapping[str, object], field: str, *, missing: bool = Fal
         missing: NaN is how pandas writes a missing value, and becomes null. Elsewhere it is an error.
 
     Raises:
-        InvalidInput: NaN or infinity, which JSON cannot say.
+        InvalidInput: NaN, infinity or a type that JSON does not have.
     """
     return {str(name): _json_value(value, f"{field}.{name}", missing=missing) for name, value in values.items()}
 
 
 def _json_value(value: Any, field: str, *, missing: bool) -> Any:
+    if missing and type(value).__name__ in _MISSING:
+        return None
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -32,4 +37,10 @@ def _json_value(value: Any, field: str, *, missing: bool) -> Any:
         if missing and math.isnan(value):
             return None
         raise InvalidInput(f"{field} is {value}.", field=field, remedy="Give a finite number.")
-    return value
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise InvalidInput(
+        f"{field} is a {type(value).__name__}, which JSON does not have.",
+        field=field,
+        remedy="Give a number, a string, true, false or None, or lists and mappings of them.",
+    )
