@@ -39,7 +39,7 @@ def refusal(formats: Formats, name: str, data: bytes = b"") -> FormatRefused:
 
 
 def test_importing_the_formats_imports_no_machine_learning_library() -> None:
-    heavy = "{'sklearn', 'skops', 'onnxruntime', 'pandas', 'joblib', 'scipy'}"
+    heavy = "{'sklearn', 'skops', 'onnxruntime', 'pandas', 'joblib', 'scipy', 'xgboost', 'lightgbm', 'torch'}"
     code = f"import sys, serinus.formats, serinus.formats.packing; print({heavy} & set(sys.modules))"
 
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -47,14 +47,21 @@ def test_importing_the_formats_imports_no_machine_learning_library() -> None:
     assert run.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("name", ["skops", "onnx"])
+@pytest.mark.parametrize("name", ["skops", "onnx", "xgboost", "lightgbm"])
 def test_safe_formats_are_allowed_by_default(name: str) -> None:
     Formats().check(name)
 
 
-@pytest.mark.parametrize("name", Formats.names)
-def test_all_formats_are_allowed_where_pickle_is(name: str) -> None:
+@pytest.mark.parametrize("name", sorted({*Formats.names} - {"torchscript"}))
+def test_all_formats_but_torchscript_are_allowed_where_pickle_is(name: str) -> None:
     Formats(allow_pickle=True).check(name)
+
+
+def test_torchscript_is_refused_with_reason_alternative_and_setting() -> None:
+    error = refusal(Formats(allow_pickle=True), "torchscript")
+
+    assert "runs whatever code" in error.message
+    assert all(word in error.remedy for word in ("ONNX", "SERINUS_ALLOW_TORCHSCRIPT=true"))
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
@@ -82,14 +89,21 @@ def test_the_code_in_a_pickle_is_never_run_where_pickle_is_not_allowed(name: str
 
 @pytest.mark.parametrize(
     ("name", "library", "extra"),
-    [("onnx", "onnxruntime", "onnx"), ("skops", "skops", "sklearn"), ("joblib", "sklearn", "sklearn")],
+    [
+        ("onnx", "onnxruntime", "onnx"),
+        ("skops", "skops", "sklearn"),
+        ("joblib", "sklearn", "sklearn"),
+        ("xgboost", "xgboost", "xgboost"),
+        ("lightgbm", "lightgbm", "lightgbm"),
+        ("torchscript", "torch", "torch"),
+    ],
 )
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(
     name: str, library: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
 
-    error = refusal(Formats(allow_pickle=True), name)
+    error = refusal(Formats(allow_pickle=True, allow_torchscript=True), name)
 
     assert library in error.message
     assert f"pip install 'serinus[{extra}]'" in error.remedy

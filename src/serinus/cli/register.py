@@ -1,15 +1,18 @@
 """`canary register`: send a saved model and what is known of it."""
 
 import hashlib
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from serinus.cli import values
+from serinus.cli.inputs import read_data, read_signature, read_table_of_examples
 from serinus.cli.messages import warn
+from serinus.cli.remote import remote_package_of
 from serinus.cli.session import Output, Url, connected
+from serinus.client.calls import About
+from serinus.client.provenance import head_commit
 from serinus.core.errors import InvalidInput
 from serinus.core.records import Lineage
 from serinus.core.signature import Signature
@@ -17,14 +20,24 @@ from serinus.core.signature import Signature
 if TYPE_CHECKING:
     import pandas as pd
 
-GIT_PATIENCE_S = 5.0
-
 
 def register(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The saved model.")],
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The saved model.", show_default=False)] = None,
     *,
+    remote: Annotated[
+        str | None,
+        typer.Option(
+            "--remote",
+            metavar="URL",
+            help="In place of a file: a model that another engine serves, http://HOST:PORT/v2/models/NAME.",
+        ),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option("--examples", metavar="JSON", help="Without --data: a file with a list of rows to try it with."),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="CSV", help="Its training data, from which the signature is taken."),
@@ -51,13 +64,19 @@ def register(
     ] = None,
     run_id: Annotated[str, typer.Option("--run-id", help="The training run that made it.")] = "",
     git_commit: Annotated[
-        str | None, typer.Option("--git-commit", help="The code that made it. [default: HEAD of this work tree]")
+        str | None, typer.Option("--git-commit", help="The code that made it. [default: that of this work tree]")
     ] = None,
     parent: Annotated[
         str, typer.Option("--parent", metavar="MODEL@VERSION", help="The version it was made from.")
     ] = "",
+    format: Annotated[  # noqa: A002 - the option's name
+        str | None, typer.Option("--format", help="The file's format. [default: what its content says]")
+    ] = None,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Pack joblib and pickle files; the server has to allow them, too.")
+    ] = False,
+    allow_torchscript: Annotated[
+        bool, typer.Option("--allow-torchscript", help="Pack TorchScript files; the server has to allow them, too.")
     ] = False,
     trust: Annotated[
         list[str] | None,
@@ -66,23 +85,32 @@ def register(
     output: Output = None,
     url: Url = None,
 ) -> None:
-    """Register a saved model as the next version of its name.
+    """Register a saved model, or one that another engine serves, as the next version of its name.
 
     Example: canary register heart model.skops --data train.csv --target num --metric accuracy=0.85
     """
     lineage = Lineage(
         dataset_digest=_digest(data) if dataset_digest is None else dataset_digest,
         run_id=run_id,
-        git_commit=_head_commit() if git_commit is None else git_commit,
+        git_commit=head_commit() if git_commit is None else git_commit,
         parent=parent,
     )
     metrics = values.numbers(metric or [], "--metric")
     parameters = values.json_values(param or [], "--param")
     tags = values.pairs(tag or [], "--tag")
+    from serinus.cli.display.models import version_view
+
+    if remote is not None or file is None:
+        package = remote_package_of(remote, file or data, read_signature(signature), examples)
+        tags.setdefault("endpoint", str(remote))
+        about = About(metrics=metrics, parameters=parameters, tags=tags, description=description, lineage=lineage)
+        with connected(ctx, url, output) as session:
+            document = session.client.register_package(name, package, **about)
+            session.show(document, version_view)
+        return
     if not file.is_file():
         raise InvalidInput(f"There is no file {file}.", field="FILE", remedy="Name the saved model.")
-    frame, known = _what_it_takes(data, target, signature)
-    from serinus.cli.display.models import version_view
+    frame, known = _what_it_takes(data, target, signature, examples)
 
     with connected(ctx, url, output) as session:
         document = session.client.register_file(
@@ -92,7 +120,9 @@ def register(
             target=target,
             signature=known,
             class_names=[part.strip() for part in class_names.split(",")] if class_names else (),
+            format=format,
             allow_pickle=allow_pickle,
+            allow_torchscript=allow_torchscript,
             trusted_types=trust or (),
             metrics=metrics,
             parameters=parameters,
@@ -106,44 +136,24 @@ def register(
 
 
 def _what_it_takes(
-    data: Path | None, target: str | None, signature: Path | None
+    data: Path | None, target: str | None, signature: Path | None, examples: Path | None
 ) -> "tuple[pd.DataFrame | None, Signature | None]":
+    if data is not None and examples is not None:
+        raise InvalidInput(
+            "Example rows are taken from --data.", field="--examples", remedy="Leave one of the two options out."
+        )
     if data is None and signature is None:
         raise InvalidInput(
             "What the model takes is not known.",
             field="--data",
             remedy="Give its training data (--data TRAIN.csv --target COLUMN), or --signature FILE.",
         )
-    known = None if signature is None else _read_signature(signature)
+    known = read_signature(signature)
     if data is None:
-        return None, known
+        return (read_table_of_examples(examples, known) if examples and known else None), known
     if target is None and known is None:
         warn("no --target: every column of the data is taken for an input of the model.")
-    return _read_csv(data), known
-
-
-def _read_signature(path: Path) -> Signature:
-    try:
-        raw = values.read_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be read as JSON: {error}.", field="--signature") from None
-    return Signature.decoded(raw)
-
-
-def _read_csv(path: Path) -> "pd.DataFrame":
-    try:
-        import pandas as pd
-    except ImportError:
-        raise InvalidInput(
-            "Reading training data needs pandas.",
-            field="--data",
-            remedy="Install it with pip install 'serinus[sklearn]', or give --signature.",
-        ) from None
-    try:
-        frame: pd.DataFrame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be read as CSV: {error}.", field="--data") from None
-    return frame
+    return read_data(data), known
 
 
 def _digest(path: Path | None) -> str:
@@ -154,17 +164,3 @@ def _digest(path: Path | None) -> str:
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error}.", field="--data") from None
-
-
-def _head_commit() -> str:
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--verify", "--quiet", "HEAD"],  # noqa: S607  # the user's git, wherever it is
-            capture_output=True,
-            text=True,
-            timeout=GIT_PATIENCE_S,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,6 +1,6 @@
 """Model formats: from an artifact's bytes to a model in memory. A format's library is imported when it is used."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -8,18 +8,26 @@ from typing import ClassVar
 
 from serinus.core.errors import FormatRefused
 from serinus.core.signature import Signature
-from serinus.formats import onnx, pickles, skops
+from serinus.formats import lightgbm, onnx, pickles, skops, torchscript, xgboost
 from serinus.formats.estimators import EstimatorModel
 from serinus.ports import Model
+
+_LOADERS: Mapping[str, Callable[[bytes, Signature], Model]] = {
+    "onnx": onnx.load,
+    "xgboost": xgboost.load,
+    "lightgbm": lightgbm.load,
+    "torchscript": torchscript.load,
+}
+"""Formats that are no estimators; all others are scikit-learn's, or have its interface."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """What a format needs: libraries, the extra that brings them, and whether an operator has to allow it."""
+    """What a format needs: libraries, the extra that brings them, and the setting by which an operator allows it."""
 
     libraries: tuple[str, ...]
     extra: str
-    runs_code: bool = False
+    setting: str = ""
 
 
 class Formats:
@@ -29,21 +37,33 @@ class Formats:
         allow_pickle: whether ``joblib`` and ``pickle`` are loaded; both run whatever code is in the file.
         trusted_types: full names of types that skops may load besides scikit-learn's own
             (``mypackage.encoders.MyEncoder``). Their code runs.
+        allow_torchscript: whether ``torchscript`` is loaded: programs for an interpreter that can open files.
     """
 
-    names: ClassVar[tuple[str, ...]] = ("skops", "onnx", "joblib", "pickle")
+    names: ClassVar[tuple[str, ...]] = ("skops", "onnx", "xgboost", "lightgbm", "torchscript", "joblib", "pickle")
 
     _NEEDS: ClassVar[Mapping[str, _Need]] = MappingProxyType(
         {
             "skops": _Need(("skops", "sklearn", "pandas"), "sklearn"),
             "onnx": _Need(("onnxruntime",), "onnx"),
-            "joblib": _Need(("joblib", "sklearn", "pandas"), "sklearn", runs_code=True),
-            "pickle": _Need(("sklearn", "pandas"), "sklearn", runs_code=True),
+            "xgboost": _Need(("xgboost",), "xgboost"),
+            "lightgbm": _Need(("lightgbm",), "lightgbm"),
+            "torchscript": _Need(("torch",), "torch", setting="SERINUS_ALLOW_TORCHSCRIPT"),
+            "joblib": _Need(("joblib", "sklearn", "pandas"), "sklearn", setting="SERINUS_ALLOW_PICKLE"),
+            "pickle": _Need(("sklearn", "pandas"), "sklearn", setting="SERINUS_ALLOW_PICKLE"),
         }
     )
 
-    def __init__(self, *, allow_pickle: bool = False, trusted_types: Iterable[str] = frozenset()) -> None:
-        self._allow_pickle = allow_pickle
+    def __init__(
+        self,
+        *,
+        allow_pickle: bool = False,
+        trusted_types: Iterable[str] = frozenset(),
+        allow_torchscript: bool = False,
+    ) -> None:
+        self._allowed = {"", "SERINUS_ALLOW_PICKLE"} if allow_pickle else {""}
+        if allow_torchscript:
+            self._allowed.add("SERINUS_ALLOW_TORCHSCRIPT")
         self._trusted_types = frozenset(trusted_types)
 
     def check(self, format: str) -> None:  # noqa: A002 - the port's word
@@ -55,12 +75,12 @@ class Formats:
                 field="format",
                 remedy=f"Use one of: {', '.join(self.names)}.",
             )
-        if need.runs_code and not self._allow_pickle:
+        if need.setting not in self._allowed:
             raise FormatRefused(
                 f"The format {format} is not allowed here: loading it runs whatever code is in the file.",
                 field="format",
                 remedy="Save a scikit-learn model with skops or any model as ONNX; or, where everybody who may "
-                "register a model may also run code on this server, set SERINUS_ALLOW_PICKLE=true.",
+                f"register a model may also run code on this server, set {need.setting}=true.",
             )
         lacking = [library for library in need.libraries if find_spec(library) is None]
         if lacking:
@@ -77,10 +97,13 @@ class Formats:
             FormatRefused: the format is unknown, not allowed, not what the bytes are, or lacks its library; the
             file holds types that are not trusted; or the model's inputs are not those of the signature.
         """
-        if format == "onnx":
-            self.check(format)
-            return onnx.load(data, signature)
-        return EstimatorModel(self.restored(data, format), signature)
+        self.check(format)
+        load = _LOADERS.get(format)
+        return EstimatorModel(self.restored(data, format), signature) if load is None else load(data, signature)
+
+    def describes_itself(self, format: str) -> bool:  # noqa: A002 - the port's word
+        """Whether files of the format hold no estimator, so that what they say of themselves has to do."""
+        return format in _LOADERS
 
     def restored(self, data: bytes, format: str) -> object:  # noqa: A002 - the port's word
         """Give back the estimator itself that was saved as skops, joblib or pickle; FormatRefused as in ``load``."""

@@ -60,9 +60,14 @@ def load(data: bytes, signature: Signature) -> OnnxModel:
 
 
 def output_of(data: bytes, classes: Sequence[Scalar] = (), class_names: Sequence[str] = ()) -> Output:
-    """Read from a graph whether it predicts a class or a number; FormatRefused if it is no ONNX model."""
+    """Read from a graph whether it predicts a class or a number; FormatRefused if it is no ONNX model.
+
+    A graph without labels, as PyTorch exports it, predicts a class if it gives as many floats as there are classes.
+    """
     outputs = _ports(_session(data).get_outputs())
-    if any(port.type in _LABELS for port in outputs):
+    floats = [port.shape for port in outputs if port.type in _FLOATS]
+    chances = len(classes) > 1 and [shape[1:] for shape in floats] == [(len(classes),)]
+    if chances or any(port.type in _LABELS for port in outputs):
         return Output(OutputKind.CLASS, tuple(classes), tuple(class_names))
     return Output(OutputKind.NUMBER)
 

@@ -3,6 +3,7 @@
 import io
 import math
 import pickle
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +14,15 @@ import numpy as np
 from serinus.core.answers import Answer, read_answers
 from serinus.core.errors import ContractBroken, FormatRefused, InvalidInput
 from serinus.core.records import Package
-from serinus.core.signature import Output, Scalar, Signature
-from serinus.formats import Formats, onnx
+from serinus.core.signature import Output, OutputKind, Scalar, Signature
+from serinus.formats import Formats, lightgbm, onnx, torchscript, xgboost
+from serinus.formats.boosters import Described
+from serinus.formats.detection import format_of
 from serinus.formats.signatures import classes_of, example_places, example_rows, features_of, infer_signature
 from serinus.formats.tables import fitted_names
 
 if TYPE_CHECKING:  # pandas belongs to an extra
     import pandas as pd
-
-EXTENSIONS = {
-    ".skops": "skops",
-    ".onnx": "onnx",
-    ".joblib": "joblib",
-    ".pkl": "pickle",
-    ".pickle": "pickle",
-}
-"""The format of a model file by its extension."""
 
 _TOLERANCE = 1e-6
 """How far, relatively, a packed model's number may be from the model's own."""
@@ -36,7 +30,7 @@ _TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """Bytes of a format; ``estimator`` is what they hold, None for ONNX."""
+    """Bytes of a format; ``estimator`` is what they hold, None where only the bytes are known."""
 
     data: bytes
     format: str
@@ -54,21 +48,24 @@ def pack(  # noqa: PLR0913 - one model; all else by keyword
     class_names: Sequence[str] = (),
     allow_pickle: bool = False,
     trusted_types: Iterable[str] = (),
+    allow_torchscript: bool = False,
 ) -> Package:
     """Pack a model.
 
     Args:
-        model: a fitted scikit-learn estimator, an ONNX ``ModelProto``, or the path or the bytes of a model file.
+        model: a fitted scikit-learn, XGBoost or LightGBM estimator, a booster of these, a TorchScript module, an ONNX
+            ``ModelProto``, or the path or the bytes of a model file.
         data: training data, a DataFrame or an array of shape (rows, features): the signature and the example rows
             are read from it.
         target: the column of ``data`` that is no feature.
         signature: in place of the one that is read from ``data``.
         examples: how many rows to keep. They warm the model before it serves, and are stored with the version.
         format: of an estimator ``skops`` (the default), or ``joblib`` or ``pickle`` if ``allow_pickle``; of bytes
-            what they are; of a path what its extension does not say.
+            what they are; of a path what its content does not say.
         class_names: names of the classes for people, in the order of the classes.
         allow_pickle: see ``Formats``; the server has to allow it too.
         trusted_types: see ``Formats``; the server has to trust them too.
+        allow_torchscript: see ``Formats``; the server has to allow it too.
 
     Raises:
         InvalidInput: neither data nor signature, or they do not go with the model.
@@ -81,12 +78,14 @@ def pack(  # noqa: PLR0913 - one model; all else by keyword
             field="signature",
             remedy="Give training data (a DataFrame or an array), or a signature.",
         )
-    formats = Formats(allow_pickle=allow_pickle, trusted_types=trusted_types)
+    formats = Formats(allow_pickle=allow_pickle, trusted_types=trusted_types, allow_torchscript=allow_torchscript)
     packed = _packed(model, format, formats)
-    frame = None if data is None else features_of(data, packed.estimator, target=target)
+    told = _described(packed, formats) if packed.estimator is None else packed.estimator
+    frame = None if data is None else features_of(data, told, target=target)
     if signature is None:
-        output = _onnx_output(packed.data, data, target, class_names) if packed.estimator is None else None
-        signature = infer_signature(frame, packed.estimator, output=output, class_names=class_names)
+        width = 0 if frame is None else frame.shape[1]
+        output = _output(packed, told, width, _labels(data, target), class_names) if packed.estimator is None else None
+        signature = infer_signature(frame, told, output=output, class_names=class_names)
     elif frame is not None:
         frame = _chosen(frame, signature)
     places = [] if frame is None else example_places(frame, examples)
@@ -98,7 +97,7 @@ def pack(  # noqa: PLR0913 - one model; all else by keyword
 
 
 def pack_file(path: str | Path, data: object = None, **options: Any) -> Package:
-    """Pack a model file, its format read from its extension; the options are those of ``pack``."""
+    """Pack a model file, its format read from its content; the options are those of ``pack``."""
     return pack(Path(path), data, **options)
 
 
@@ -107,8 +106,8 @@ def pack_file(path: str | Path, data: object = None, **options: Any) -> Package:
 
 def _packed(model: object, format: str | None, formats: Formats) -> _Packed:  # noqa: A002 - the port's word
     if isinstance(model, str | Path):
-        path = Path(model)
-        return _packed(_read(path), format or _format_of(path), formats)
+        data = _read(Path(model))
+        return _packed(data, format or format_of(Path(model), data), formats)
     if isinstance(model, bytes):
         if format is None:
             raise InvalidInput(
@@ -116,9 +115,10 @@ def _packed(model: object, format: str | None, formats: Formats) -> _Packed:  # 
                 field="format",
                 remedy=f"Give the format: {', '.join(Formats.names)}.",
             )
-        return _Packed(model, format, None if format == "onnx" else formats.restored(model, format))
-    if hasattr(model, "SerializeToString"):
-        return _Packed(model.SerializeToString(), "onnx", None)
+        return _Packed(model, format, None if formats.describes_itself(format) else formats.restored(model, format))
+    native = None if format in {"skops", "joblib", "pickle"} else _native(model)
+    if native is not None:
+        return native
     format = format or "skops"  # noqa: A001 - the port's word
     formats.check(format)
     if format == "onnx":
@@ -151,15 +151,40 @@ def _dumped(model: object, format: str) -> bytes:  # noqa: A002 - the port's wor
         ) from failure
 
 
-def _format_of(path: Path) -> str:
-    format = EXTENSIONS.get(path.suffix.lower())  # noqa: A001 - the port's word
-    if format is None:
+def _native(model: Any) -> _Packed | None:
+    """Save a model of a library with a format of its own; None for any other."""
+    library = type(model).__module__.partition(".")[0]
+    fits = callable(getattr(model, "predict", None)) and hasattr(model, "n_features_in_")
+    if hasattr(model, "SerializeToString"):
+        return _Packed(model.SerializeToString(), "onnx", None)
+    if library == "xgboost":
+        _check_missing(model)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model.ubj")
+            model.save_model(path)
+            return _Packed(path.read_bytes(), "xgboost", model if fits else None)
+    if library == "lightgbm":
+        text: str = getattr(model, "booster_", model).model_to_string()
+        return _Packed(text.encode(), "lightgbm", model if fits else None)
+    if hasattr(model, "save_to_buffer"):
+        return _Packed(model.save_to_buffer(), "torchscript", None)
+    if hasattr(model, "state_dict") and hasattr(model, "forward"):
         raise FormatRefused(
-            f"{path.name} does not say of which model format it is.",
+            f"A {type(model).__name__} of PyTorch is not served as it is.",
             field="format",
-            remedy=f"Name the file with one of {', '.join(EXTENSIONS)}, or give the format.",
+            remedy="Export it with torch.onnx.export and register the file, or give torch.jit.trace(model, example).",
         )
-    return format
+    return None
+
+
+def _check_missing(model: object) -> None:
+    missing = getattr(model, "missing", math.nan)
+    if isinstance(missing, int | float) and not math.isnan(missing):
+        raise FormatRefused(
+            f"The model takes {missing:g} for a missing value, which XGBoost's file does not say.",
+            field="format",
+            remedy="Train it with missing=nan, the default: Serinus gives it NaN.",
+        )
 
 
 def _read(path: Path) -> bytes:
@@ -176,14 +201,48 @@ def _read(path: Path) -> bytes:
 # ------------------------------------------------------------------------------------------ description
 
 
-def _onnx_output(graph: bytes, data: object, target: str | None, class_names: Sequence[str]) -> Output:
+def _described(packed: _Packed, formats: Formats) -> Described | None:
+    """Read what a file says of its model's inputs; None where it says nothing of them."""
+    formats.check(packed.format)
+    if packed.format == "xgboost":
+        return xgboost.described(packed.data)
+    return lightgbm.described(packed.data) if packed.format == "lightgbm" else None
+
+
+def _labels(data: object, target: str | None) -> tuple[Scalar, ...]:
+    """Give the values of the target column, sorted: the order in which libraries number them."""
     import pandas as pd
 
-    labelled = isinstance(data, pd.DataFrame) and target in data.columns
-    output = onnx.output_of(graph)
-    if output.classes or not labelled or not isinstance(data, pd.DataFrame):
-        return output
-    return onnx.output_of(graph, classes_of(np.unique(data[target].dropna())), class_names)
+    if not isinstance(data, pd.DataFrame) or target not in data.columns:
+        return ()
+    return classes_of(np.unique(data[target].dropna()))
+
+
+def _output(
+    packed: _Packed,
+    told: Described | None,
+    width: int,
+    labels: tuple[Scalar, ...],
+    class_names: Sequence[str],
+) -> Output:
+    """Say what a file predicts; the target's values are the classes where it tells only their number."""
+    if packed.format == "onnx":
+        return onnx.output_of(packed.data, labels, class_names if labels else ())
+    if told is not None:
+        classes: int | None = told.classes
+    elif (asked := torchscript.classes_of(packed.data, width)) is not None:
+        classes = asked or len(labels)
+    else:
+        classes = 2 if len(labels) == 2 else 0  # noqa: PLR2004 - one probability says both
+    if not classes:
+        return Output(OutputKind.NUMBER)
+    if labels and len(labels) != classes:
+        raise InvalidInput(
+            f"The model tells {classes} classes apart, and the target has {len(labels)} different values.",
+            field="target",
+            remedy="Give the data the model was fitted on, or a signature with its classes in the model's order.",
+        )
+    return Output(OutputKind.CLASS, labels or tuple(range(classes)), tuple(class_names))
 
 
 def _chosen(frame: "pd.DataFrame", signature: Signature) -> "pd.DataFrame":
@@ -212,7 +271,7 @@ def _answers(
             raise ContractBroken(
                 f"The packed model does not answer its example row {index}: {type(failure).__name__}: {failure}",
                 field=f"examples.{index}",
-                remedy="Give the data the model was fitted on, and a model that answers it with finite values.",
+                remedy="Give the data it was fitted on, its target as the model answers it; answers have to be finite.",
             ) from failure
     return answers
 
@@ -220,7 +279,9 @@ def _answers(
 def _compare(answers: Sequence[Answer], estimator: Any, frame: "pd.DataFrame") -> None:
     if not len(frame):
         return
-    own = np.asarray(estimator.predict(frame if fitted_names(estimator) else frame.to_numpy())).ravel().tolist()
+    names = fitted_names(estimator)
+    table = frame.to_numpy() if names is None else frame.set_axis(list(names), axis=1)
+    own = np.asarray(estimator.predict(table)).ravel().tolist()
     for index, (answer, expected) in enumerate(zip(answers, own, strict=True)):
         if not _same(answer.prediction, expected):
             raise ContractBroken(

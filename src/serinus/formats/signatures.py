@@ -95,6 +95,9 @@ def features_of(
     fitted = fitted_names(model)
     if fitted is not None and isinstance(data, pd.DataFrame):
         missing = [name for name in fitted if name not in frame.columns]
+        spelled = {str(name).replace(" ", "_"): name for name in frame.columns}
+        if missing and all(name in spelled for name in fitted):  # LightGBM has no spaces in names
+            return frame[[spelled[name] for name in fitted]]
         if missing:
             raise InvalidInput(
                 f"The training data lacks columns that the model was fitted on: {', '.join(missing)}.",
@@ -154,6 +157,14 @@ def example_places(frame: "pd.DataFrame", count: int) -> list[int]:
     others = usable[~np.isin(usable, with_gaps)]
     spread = np.linspace(0, len(others) - 1, min(count - len(with_gaps), len(others))).round().astype(int)
     return sorted({*with_gaps, *others[spread].tolist()})
+
+
+def sample_of(
+    data: object, model: object, *, count: int = 8, class_names: Sequence[str] = ()
+) -> "tuple[Signature, pd.DataFrame]":
+    """Give what has to be kept of training data to pack a model later: its signature, and up to ``count`` rows."""
+    frame = features_of(data, model)
+    return infer_signature(frame, model, class_names=class_names), frame.iloc[example_places(frame, count)].copy()
 
 
 def example_rows(
