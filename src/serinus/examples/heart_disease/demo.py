@@ -2,19 +2,22 @@
 
 import shutil
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from serinus.client import DocumentClient
 from serinus.core.errors import SerinusError
-from serinus.examples.heart_disease import pages
-from serinus.examples.heart_disease.models import LIBRARIES, train
+from serinus.examples.heart_disease import board, pages, story
+from serinus.examples.heart_disease.models import LIBRARIES, features_of, patients, train
 from serinus.examples.heart_disease.narrator import Narrator
 from serinus.examples.heart_disease.server import Server, ended_by_signals
+from serinus.examples.heart_disease.story import DEPLOYMENT
 from serinus.examples.heart_disease.telling import Trained, tell
+from serinus.examples.heart_disease.traffic import Traffic
 
 PATIENCE_S = 40.0
 
@@ -29,7 +32,7 @@ def run(
     """Tell the story, and give 0 if it came true, else 1.
 
     Args:
-        keep: leave the server up afterwards until Ctrl-C, and its data for good.
+        keep: leave the server up afterwards until Ctrl-C, with callers and a dashboard, and its data for good.
         console: where it is told.
         trained: gives the three versions.
         patience_s: how long one verdict may be waited for.
@@ -51,14 +54,17 @@ def run(
                 return 1
             if keep:
                 belongings.pop_all()
-                _stay(narrator, server)
+                _stay(narrator, server, folder)
     narrator.gap()
     if keep:
         narrator.say("Stopped; the data are still there.")
         for line in pages.what_stays(folder, server.home):
             narrator.copyable(line)
     else:
-        narrator.say(f"Look around yourself: {pages.canary_command()} demo --keep leaves the server up.", style="dim")
+        command = pages.canary_command()
+        narrator.say(
+            f"Look around yourself: {command} demo --keep leaves the server up, with a dashboard.", style="dim"
+        )
     return int(not came_true)
 
 
@@ -70,15 +76,38 @@ def _explain(narrator: Narrator, error: SerinusError, server: Server) -> None:
             narrator.copyable(Text(line, "dim"))
 
 
-def _stay(narrator: Narrator, server: Server) -> None:
-    """Leave the server up until Ctrl-C."""
-    narrator.heading(6, "Look around, from another terminal")
-    for line in pages.next_steps(server.url()):
-        narrator.copyable(line)
-    narrator.gap()
-    narrator.say("The server stays up until Ctrl-C, its data for good.")
-    try:
+def _stay(narrator: Narrator, server: Server, folder: Path) -> None:
+    """Leave the server up until Ctrl-C, with callers and a dashboard."""
+    url = server.url()
+    with ExitStack() as company, suppress(KeyboardInterrupt):
+        company.enter_context(Traffic(url, DEPLOYMENT, features_of(patients())))
+        _show_dashboard(narrator, company, url, folder)
+        narrator.gap()
+        narrator.say("Or look around from another terminal:")
+        for line in pages.next_steps(url):
+            narrator.copyable(line)
+        narrator.gap()
+        narrator.say("Patients go on arriving. All stays up until Ctrl-C, the data for good.")
         server.wait()
-    except KeyboardInterrupt:
+        narrator.wrong("The server ended by itself.")
+
+
+def _show_dashboard(narrator: Narrator, company: ExitStack, url: str, folder: Path) -> None:
+    """Start a dashboard and say where it is; where it cannot be, say why."""
+    narrator.heading(6, "See for yourself")
+    if not board.can_be_shown():
+        narrator.say("There would be a dashboard, too: pip install 'serinus[dashboard]'")
         return
-    narrator.wrong("The server ended by itself.")
+    shown = company.enter_context(board.Board(url, folder / "dashboard.log"))
+    with narrator.waiting("Starting a dashboard"):
+        where = shown.url()
+    if not where:
+        narrator.wrong(f"The dashboard did not start; {shown.log} says why.")
+        return
+    with DocumentClient(url, actor="demo") as client:
+        try:
+            watched = story.leave_one_to_watch(client)
+        except SerinusError:  # it would only have been one more thing to see
+            watched = False
+    for line in pages.dashboard(where, watched=watched):
+        narrator.copyable(line)

@@ -183,6 +183,14 @@ def see_more() -> Text:
     )
 
 
+def dashboard(url: str, *, watched: bool) -> Iterator[Text]:
+    """Say where the dashboard is, and what is worth a try there; ``watched``: a canary waits there for an approval."""
+    yield Text(f"open {url}", "bold")
+    if watched:
+        yield Text("A canary waits for your word there: approve it, give it more, or roll it back.", "dim")
+    yield Text(f"Then start {MODEL}@2 on the last page; Model comparison says why it was gone in seconds.", "dim")
+
+
 def next_steps(url: str) -> Iterator[Text]:
     """Say how to look around on a server that was kept."""
     yield Text(f"export SERINUS_URL={url}", "bold")

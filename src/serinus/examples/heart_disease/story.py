@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serinus.cli.display.release import ACTIVE
-from serinus.cli.display.words import mapped, number, read_time, rows
+from serinus.cli.display.words import listed, mapped, number, read_time, rows
 from serinus.client import DocumentClient
 from serinus.core.deployment import ALL
 from serinus.core.names import VersionRef
@@ -36,6 +36,15 @@ PLAN = {
     },
 }
 """What the good version follows: each step after the first is taken by the evidence alone."""
+WATCHED = {
+    "apiVersion": "serinus/v1",
+    "kind": "RolloutPlan",
+    "metadata": {"name": "watched"},
+    "spec": {
+        "steps": [{"setWeight": FIRST_SHARE}, {"approval": {}}, {"setWeight": 50}, {"setWeight": 100}, {"promote": {}}]
+    },
+}
+"""What the canary that is left for the dashboard follows: it waits for whoever looks on."""
 MOVES = ("traffic_adjusted", "promoted", "bake_ended", "rolled_back")
 """The events by which the traffic of a canary changes after its start."""
 LAST = frozenset({"bake_ended", "rolled_back"})
@@ -163,6 +172,14 @@ def start_by_plan(stage: Stage, version: Document, reason: str) -> Tally:
     """Let a version follow the plan; gives the tally likewise."""
     stage.client.start(DEPLOYMENT, int(version["version"]), plan=PLAN, reason=reason)
     return stage.traffic.phase()
+
+
+def leave_one_to_watch(client: DocumentClient) -> bool:
+    """Let the version before come back as a canary, which waits for a person's word; gives whether it does."""
+    before = [VersionRef.parse(str(each)) for each in listed(client.deployment(DEPLOYMENT).get("previous"))]
+    if before:
+        client.start(DEPLOYMENT, before[-1].version, plan=WATCHED, reason="to be watched on the dashboard")
+    return bool(before)
 
 
 def until_it_ends(stage: Stage, ref: str, tally: Tally, show: Show) -> None:
