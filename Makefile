@@ -22,7 +22,7 @@ install = $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashe
 RUN := .venv/.run-lock .venv/.package
 DEV := .venv/.dev-lock .venv/.package
 
-.PHONY: help demo demo-production test services peers lint format bench bench-decisions serve lock clean
+.PHONY: help demo demo-production test services peers lint format bench bench-decisions serve dashboard lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,14 @@ peers: $(PEERS) ## Install what tests speak to: an MLflow server, an MLServer ..
 	@echo 'Installing $< ...'
 	@$(BIN)/python -m venv --clear .peers/$*
 	@$(call install,.peers/$*,$<)
+	@touch $@
+
+# Only pip looks where the build of torch for CPUs alone may lie. Without one, tests that need it are skipped.
+.peers/torch/.lock: requirements/peers/torch.lock | $(DEV)
+	@echo 'Installing $< ...'
+	@$(BIN)/python -m venv --clear .peers/torch
+	@.peers/torch/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes --requirement $< \
+		|| { [ -z "$$CI" ] && echo 'There is none here: tests that need torch are skipped.'; }
 	@touch $@
 
 # Whole files, so that what a file starts is started once; each process has servers of its own. Most of the time they
@@ -98,6 +106,9 @@ bench-decisions: $(DEV) ## Simulate the rules of decision; ARGS=--full: the whol
 serve: $(RUN) ## Run a server here
 	@$(BIN)/canary serve $(ARGS)
 
+dashboard: $(RUN) ## Show the releases of a server in a browser
+	@$(BIN)/canary dashboard $(ARGS)
+
 # The development lock is made first; the other one may hold no other version. ARGS=--upgrade takes
 # the newest versions, ARGS="--upgrade-package NAME" the newest of one; without it only what
 # pyproject.toml asks for changes.
@@ -110,9 +121,9 @@ EVERY_EXTRA := $(addprefix --extra ,sklearn onnx postgres redis s3 dashboard mlf
 
 lock: $(DEV) ## Write the lock files anew from pyproject.toml
 	$(UV_COMPILE) $(EVERY_EXTRA) --group dev --output-file requirements/dev.lock $(ARGS)
-	$(UV_COMPILE) --extra demo --extra onnx --group build --constraint requirements/dev.lock \
+	$(UV_COMPILE) --extra demo --extra onnx --extra dashboard --group build --constraint requirements/dev.lock \
 		--output-file requirements/run.lock $(ARGS)
-	$(UV_COMPILE) --extra sklearn --extra onnx --extra postgres --extra redis --extra s3 --group build \
+	$(UV_COMPILE) --extra sklearn --extra onnx --extra postgres --extra redis --extra s3 --extra dashboard --group build \
 		--constraint requirements/dev.lock --output-file requirements/production.lock $(ARGS)
 	$(subst compile pyproject.toml,compile,$(UV_COMPILE)) --group install --constraint requirements/dev.lock \
 		--output-file requirements/install.lock $(ARGS)

@@ -25,6 +25,7 @@ LONGEST = (
     "production/test_races.py",
     "production",
     "docs",
+    "feature_stores",
     "e2e",
     "cli",
     "deploy",

@@ -5,7 +5,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,9 +19,12 @@ from serinus.accord import Common, kept
 from serinus.artifacts import CachedArtifacts, ObjectArtifacts, S3Access, open_artifacts
 from serinus.boards.memory import MemoryBoard
 from serinus.checker import HealthChecker
+from serinus.core.endpoint import parsed_tokens
 from serinus.core.errors import InvalidInput, Unavailable
 from serinus.dependencies import OK, Dependencies
+from serinus.dispatch import Dispatcher
 from serinus.engine import DeploymentEngine
+from serinus.feature_stores.feast import FeastFeatures
 from serinus.formats import Formats
 from serinus.gateway import Gateway
 from serinus.gateway.asking import MODEL_SHARE
@@ -30,14 +33,17 @@ from serinus.home import Home
 from serinus.leadership import Leadership
 from serinus.loaded import GRACE_S, LoadedModels, cause_of
 from serinus.patience import within
-from serinus.ports import Artifacts, Board, Clock, Store
+from serinus.ports import Artifacts, Board, Clock, FeatureSource, Notifier, Store
 from serinus.predictions import HashKey, PredictionLog
+from serinus.predictors import Predictors
+from serinus.predictors.remote import RemotePredictors
 from serinus.predictors.threads import ThreadPredictors
 from serinus.registry import Registry
 from serinus.settings import ServerSettings
 from serinus.siblings import Siblings
-from serinus.stores.sql import open_store
-from serinus.telemetry import CheckerReading, Readings, ServedArm, Telemetry
+from serinus.stores.sql import SqlStore, open_store
+from serinus.targets import opened_targets
+from serinus.telemetry import CheckerReading, Readings, ServedArm, TargetReading, Telemetry
 
 logger = structlog.get_logger("serinus")
 
@@ -72,6 +78,7 @@ class System:
     checker: HealthChecker | None
     gateway: Gateway | None
     log: PredictionLog
+    dispatcher: Dispatcher
     dependencies: Dependencies
     siblings: Siblings | None
     telemetry: Telemetry
@@ -108,10 +115,22 @@ async def assembled(
         board = _board(settings)
         stack.push_async_callback(board.close)
         shown_with = None if siblings is None else Siblings(siblings, boot)
-        outside = _Outside(settings, home, store, board, _artifacts(settings), clock, name, boot, shown_with)
+        targets = await stack.enter_async_context(opened_targets(settings, store.outbox.identity, store.version))
+        features = _features(settings) if serves else None
+        if features is not None:
+            stack.push_async_callback(features.close)
+        outside = _Outside(
+            settings, home, store, board, _artifacts(settings), clock, name, boot, shown_with, targets, features
+        )
         system, loaded = _put_together(outside, serves=serves, checks=checks)
         await _run(stack, system, loaded)
         yield system
+
+
+def _features(settings: ServerSettings) -> FeastFeatures | None:
+    if not settings.feast_url:
+        return None
+    return FeastFeatures(settings.feast_url, timeout_s=settings.feast_timeout, ttl_s=settings.feast_ttl)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +139,37 @@ class _Outside:
 
     settings: ServerSettings
     home: Home
-    store: Store
+    store: SqlStore
     board: Board
     artifacts: Artifacts
     clock: Clock
     name: str
     boot: str
     siblings: Siblings | None
+    targets: Sequence[Notifier]
+    features: FeatureSource | None
 
 
 def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[System, LoadedModels]:
     settings, home, clock = outside.settings, outside.home, outside.clock
     store, board, artifacts = outside.store, outside.board, outside.artifacts
-    formats = Formats(allow_pickle=settings.allow_pickle, trusted_types=settings.trusted_types)
+    formats = Formats(
+        allow_pickle=settings.allow_pickle,
+        trusted_types=settings.trusted_types,
+        allow_torchscript=settings.allow_torchscript,
+    )
     loaded = LoadedModels(
         store,
         artifacts,
-        ThreadPredictors(formats, threads=settings.predictor_threads, queue=settings.predictor_queue),
+        Predictors(
+            ThreadPredictors(formats, threads=settings.predictor_threads, queue=settings.predictor_queue),
+            RemotePredictors(
+                settings.remote_models,
+                settings.remote_concurrency,
+                settings.predictor_queue,
+                tokens=parsed_tokens(settings.remote_tokens.get_secret_value()),
+            ),
+        ),
         deadline_s=settings.predict_timeout * MODEL_SHARE,
         grace_s=settings.predict_timeout + GRACE_S,
     )
@@ -168,6 +201,8 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         on_trouble=_warn,
         on_state=engine.record.note,
         on_cut=engine.cuts.note,
+        max_rows=settings.max_rows,
+        features=outside.features,
     )
     # The embedded board's only process leads as soon as it starts, whoever led before it.
     holder = f"embedded on {socket.gethostname()}:{home.folder.absolute()}" if settings.is_embedded else outside.name
@@ -182,6 +217,15 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         lease_s=settings.canary_lease,
         on_trouble=_warn,
     )
+    dispatcher = Dispatcher(
+        targets=outside.targets,
+        outbox=outside.store.outbox,
+        store=store,
+        holder=holder,
+        clock=clock,
+        on_trouble=_warn,
+        on_recovery=_inform,
+    )
     pings = {"store": store.ping, "board": board.ping, "artifacts": artifacts.ping}
     dependencies = Dependencies(pings, _warn, _inform, told_elsewhere={"board"})
     system = System(
@@ -190,12 +234,15 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         store=store,
         board=board,
         artifacts=artifacts,
-        registry=Registry(store=store, artifacts=artifacts, loader=formats, clock=clock),
+        registry=Registry(
+            store=store, artifacts=artifacts, loader=formats, clock=clock, remote_models=settings.remote_models
+        ),
         engine=engine,
         gatherer=gatherer,
         checker=checker if checks else None,
         gateway=gateway if serves else None,
         log=log,
+        dispatcher=dispatcher,
         dependencies=dependencies,
         siblings=outside.siblings,
         telemetry=Telemetry(lambda: read(system)),
@@ -226,6 +273,7 @@ async def _run(stack: AsyncExitStack, system: System, loaded: LoadedModels) -> N
     await stack.enter_async_context(_in_background(system.dependencies.run(), "dependencies"))
     if system.checker is not None:
         await stack.enter_async_context(_in_background(system.checker.run(), "health checker"))
+    await stack.enter_async_context(_in_background(system.dispatcher.run(), "notifications"))
 
 
 def _board(settings: ServerSettings) -> Board:
@@ -363,6 +411,7 @@ def _own_readings(system: System) -> Readings:
         checker=CheckerReading(checker.leads, checker.ticked_at, checker.failures, tuple(sorted(checker.alarmed)))
         if checker
         else None,
+        targets={name: TargetReading(told.results, told.waiting) for name, told in system.dispatcher.told.items()},
     )
 
 

@@ -95,7 +95,7 @@ class LoadedModels:
             return
         for _ in range(DEADLINE_TRIES):
             with suppress(ModelTimeout):
-                await predictor.predict(list(predictor.version.draft.examples[-1]), self._deadline_s)
+                await _try(predictor, len(predictor.version.draft.examples) - 1, self._deadline_s)
                 return
         raise ContractBroken(
             f"{predictor.version.ref} needs more than the {self._deadline_s:g} s that a model has for a request: "
@@ -206,15 +206,29 @@ def _close_late(start: asyncio.Task[Predictor]) -> None:
 
 
 async def _warm(predictor: Predictor) -> None:
-    for index, example in enumerate(predictor.version.draft.examples):
+    for index in range(len(predictor.version.draft.examples)):
         try:
-            await predictor.predict(list(example), WARMING_TIMEOUT_S)
-        except ModelError as failure:
-            raise ContractBroken(
-                f"{predictor.version.ref} does not answer its own example row {index}: {failure.message}",
-                field="version",
-                remedy="Register a version that answers the rows it was trained on.",
-            ) from failure
+            await _try(predictor, index, WARMING_TIMEOUT_S)
+        except ModelTimeout as failure:
+            raise _unanswered(predictor, index, failure) from failure
+
+
+async def _try(predictor: Predictor, index: int, timeout_s: float) -> None:
+    """Ask for an example row; ModelTimeout, or ContractBroken for any other failure."""
+    try:
+        await predictor.predict(list(predictor.version.draft.examples[index]), timeout_s)
+    except ModelTimeout:
+        raise
+    except ModelError as failure:
+        raise _unanswered(predictor, index, failure) from failure
+
+
+def _unanswered(predictor: Predictor, index: int, failure: ModelError) -> ContractBroken:
+    return ContractBroken(
+        f"{predictor.version.ref} does not answer its own example row {index}: {failure.message}",
+        field="version",
+        remedy="Register a version that answers the rows it was trained on.",
+    )
 
 
 def cause_of(error: BaseException) -> str:

@@ -1,13 +1,14 @@
 """What Serinus needs from the outside, as Protocols; adapters provide it, services ask for nothing else."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from serinus.core.answers import Answer, RawOutput
 from serinus.core.deployment import Deployment, Rollout
-from serinus.core.events import Event
+from serinus.core.events import Event, EventKind
 from serinus.core.looks import Tested
+from serinus.core.lookups import Found, Lookup
 from serinus.core.names import VersionRef
 from serinus.core.records import (
     EvidenceReport,
@@ -20,6 +21,7 @@ from serinus.core.records import (
     PredictionRecord,
     Pruned,
     RecordedEvent,
+    Untold,
     VersionDraft,
 )
 from serinus.core.routing import Cut, Split
@@ -111,8 +113,42 @@ class Store(Protocol):
         limit: int = 100,
         newest_first: bool = False,
         kinds: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> list[RecordedEvent]:
-        """List a deployment's events; ``after`` is the id of the last one already seen (before, if newest first)."""
+        """List a deployment's events; ``after`` is the id of the last one already seen (before, if newest first).
+
+        ``since`` and ``until`` are the first and the last instant.
+        """
+        ...
+
+    async def timeline(
+        self,
+        deployments: Sequence[str] = (),
+        *,
+        after: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+        kinds: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[RecordedEvent]:
+        """List the events of some deployments, or of all, as ``events`` does.
+
+        An event becomes visible after those with smaller ids: who has seen one has missed none before it.
+        """
+        ...
+
+    async def production_events(self, until: datetime, deployment: str | None = None) -> list[RecordedEvent]:
+        """List what ``core.production`` replays to tell what was in production at an instant.
+
+        Of one deployment or of all, its transitions from the last that begins or ends a rollout on; by deployment,
+        oldest first.
+        """
+        ...
+
+    async def rollout(self, rollout: str) -> Rollout | None:
+        """Find one rollout by its id."""
         ...
 
     async def rollouts(self, deployment: str, *, limit: int = 100) -> list[Rollout]:
@@ -149,6 +185,13 @@ class Store(Protocol):
         self, rollout: str, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1000
     ) -> list[HealthSnapshot]:
         """List a rollout's health checks, newest first, of the instants ``since`` and ``until`` and between."""
+        ...
+
+    async def sampled_snapshots(self, rollout: str, points: int) -> list[HealthSnapshot]:
+        """Give some of a rollout's health checks, oldest first: all, or ``points`` at most, evenly spread over time.
+
+        The first and the last are among them. No more than these are read, however many there are.
+        """
         ...
 
     async def last_snapshot(self, deployment: str) -> HealthSnapshot | None:
@@ -346,6 +389,10 @@ class Predictor(Protocol):
         """
         ...
 
+    async def predict_rows(self, rows: Sequence[Row], timeout_s: float) -> list[Answer]:
+        """Answer for rows in training order, all at once: an answer for each of them, or what ``predict`` raises."""
+        ...
+
     def close(self) -> None:
         """Give back what it holds; requests under way are answered or time out."""
         ...
@@ -359,9 +406,71 @@ class PredictorFactory(Protocol):
         ...
 
 
-class Notifier(Protocol):
-    """Tells people of events."""
+class FeatureSource(Protocol):
+    """A feature store that answers while a request waits."""
 
-    async def notify(self, events: Iterable[RecordedEvent]) -> None:
-        """Deliver events; an event may be delivered twice, never not at all."""
+    async def find(self, lookup: Lookup) -> Found:
+        """Give what it has on an entity; Unavailable or PlatformError where it cannot be asked."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells one target of events."""
+
+    @property
+    def name(self) -> str:
+        """Stable over restarts, and without a secret: its queue and its metrics are under it."""
+        ...
+
+    @property
+    def kinds(self) -> frozenset[EventKind]:
+        """What it wants to be told of."""
+        ...
+
+    async def notify(self, events: Sequence[RecordedEvent]) -> None:
+        """Tell of events of one deployment, in their order; of an event perhaps more than once, never not at all.
+
+        Raises:
+            Unavailable: not now; to be asked again, where its details have ``retry_after_s`` not sooner than that.
+            NotificationRefused: the target will never take it. TargetGone: it will take nothing any more.
+        """
+        ...
+
+
+class Outbox(Protocol):
+    """What each target has yet to be told. Each method is one transaction, and raises Unavailable as the Store does."""
+
+    async def identity(self) -> str:
+        """Give the store's own name, a UUID that it keeps for ever."""
+        ...
+
+    async def enlist(self, target: str, now: datetime) -> None:
+        """Note that a target is wanted now; one that was not known is told of what is recorded from now on."""
+        ...
+
+    async def spread(self) -> None:
+        """Give each target its entry for every new event, whatever order the events became visible in.
+
+        Of an event that no target is to be told nothing is left.
+        """
+        ...
+
+    async def due(self, target: str, now: datetime, *, limit: int = 100) -> list[Untold]:
+        """List what a target is to be told now, oldest first: of a deployment nothing that would pass another event."""
+        ...
+
+    async def settle(self, target: str, events: Collection[int]) -> None:
+        """Note that a target needs to be told of these no more."""
+        ...
+
+    async def postpone(self, target: str, untold: Untold, not_before: datetime) -> None:
+        """Keep an event, and all after it of its deployment, back until then; tries and refusals are kept with it."""
+        ...
+
+    async def untold(self, target: str) -> int:
+        """Count what a target has yet to be told."""
+        ...
+
+    async def forget(self, before: datetime) -> list[str]:
+        """Forget the targets that were not wanted since, with what they had yet to be told; give their names."""
         ...

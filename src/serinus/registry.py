@@ -1,9 +1,10 @@
 """The model registry: immutable, numbered versions with their artifact, signature, metrics and lineage."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from serinus.core.errors import InvalidInput, KeyReused, NotFound, key_reused
+from serinus.core.endpoint import LARGEST_DOCUMENT, REMOTE_FORMAT, Endpoint, check_allowed
+from serinus.core.errors import FormatRefused, InvalidInput, KeyReused, NotFound, key_reused
 from serinus.core.features import shown
 from serinus.core.names import VersionRef, checked_name
 from serinus.core.records import Lineage, ModelSummary, ModelVersion, Once, Package, VersionDraft
@@ -14,9 +15,21 @@ MAX_EXAMPLES = 32
 
 
 class Registry:
-    """Registers and finds model versions."""
+    """Registers and finds model versions.
 
-    def __init__(self, *, store: Store, artifacts: Artifacts, loader: ModelLoader, clock: Clock) -> None:
+    ``remote_models`` are the places where the engines of remote versions may be.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        artifacts: Artifacts,
+        loader: ModelLoader,
+        clock: Clock,
+        remote_models: Iterable[str] = (),
+    ) -> None:
+        self._remote_models = tuple(remote_models)
         self._store = store
         self._artifacts = artifacts
         self._loader = loader
@@ -99,7 +112,8 @@ class Registry:
         if earlier is not None:
             return earlier
         checked_name(name, "name")
-        self._loader.check(format)
+        if format != REMOTE_FORMAT:
+            self._loader.check(format)
         lineage = lineage or Lineage()
         await self._check_parent(lineage.parent)
         size = await self._artifacts.size(digest)
@@ -109,6 +123,8 @@ class Registry:
                 field="artifact.digest",
                 remedy=f"PUT its bytes to /artifacts/{digest} first.",
             )
+        if format == REMOTE_FORMAT:
+            await self._check_remote(digest, size, signature)
         draft = VersionDraft(
             model=name,
             digest=digest,
@@ -159,6 +175,14 @@ class Registry:
             remedy = f"Its versions: {', '.join(known)}." if known else "Register it with `canary register`."
             raise NotFound(f"There is no model version {ref}.", field="version", remedy=remedy)
         return version
+
+    async def _check_remote(self, digest: str, size: int, signature: Signature) -> None:
+        """See that a remote version's engine is an allowed one, and can be sent what the signature names."""
+        if size > LARGEST_DOCUMENT:
+            raise FormatRefused(f"An artifact of {size} bytes describes no remote model.", field="artifact.digest")
+        endpoint = Endpoint.decoded(await self._artifacts.get(digest))
+        check_allowed(endpoint, self._remote_models)
+        endpoint.check_fits(signature)
 
     async def _check_parent(self, parent: str) -> None:
         if not parent:

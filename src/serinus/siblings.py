@@ -12,7 +12,7 @@ import msgspec
 
 from serinus.core.evidence import merged
 from serinus.core.records import decoded_evidence, encoded_evidence
-from serinus.telemetry import Readings
+from serinus.telemetry import Readings, TargetReading
 
 INTERVAL_S = 1.0
 """How old what one worker shows of another may be."""
@@ -55,6 +55,7 @@ class Siblings:
             log_pending=own.log_pending + sum(each.log_pending for each in others if each.at > time.time() - SILENT_S),
             log_written=own.log_written + sum(each.log_written for each in others),
             log_dropped=own.log_dropped + sum(each.log_dropped for each in others),
+            targets=_all_told(own.targets, others),
         )
 
     def _write(self, readings: Readings) -> None:
@@ -66,6 +67,7 @@ class Siblings:
             readings.log_pending,
             readings.log_written,
             readings.log_dropped,
+            dict(readings.targets),
         )
         fresh = self._own.with_suffix(".new")
         with suppress(OSError):  # of a disk that is full for a while: the next time shows it
@@ -84,6 +86,7 @@ class Counts:
     log_pending: int
     log_written: int
     log_dropped: int
+    targets: dict[str, TargetReading]
 
 
 def _read(path: Path) -> Counts | None:
@@ -98,3 +101,15 @@ def _added(own: Mapping[str, int], others: Iterable[Mapping[str, int]]) -> dict[
     for each in others:
         total.update(each)
     return dict(total)
+
+
+def _all_told(own: Mapping[str, TargetReading], others: Iterable[Counts]) -> dict[str, TargetReading]:
+    """Add up what each target was told; what waits for it is what the one worker says that tells it."""
+    total = dict(own)
+    for each in others:
+        lives = each.at > time.time() - SILENT_S
+        for name, theirs in each.targets.items():
+            before = total.get(name, TargetReading({}, None))
+            waiting = theirs.waiting if lives and before.waiting is None else before.waiting
+            total[name] = TargetReading(_added(before.results, [theirs.results]), waiting)
+    return total

@@ -1,7 +1,7 @@
 """Prometheus metrics, read from the evidence when they are asked for; nothing is counted twice or on the way."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry
@@ -41,6 +41,17 @@ class CheckerReading:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetReading:
+    """What a notification target was told: tries by how they ended, and how many events wait for it.
+
+    ``waiting`` is None where another process tells it.
+    """
+
+    results: Mapping[str, int]
+    waiting: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Readings:
     """What a server shows of itself at one moment.
 
@@ -62,6 +73,7 @@ class Readings:
     rollouts: Mapping[str, datetime | None]
     dependencies: Mapping[str, bool]
     checker: CheckerReading | None
+    targets: Mapping[str, TargetReading] = field(default_factory=dict)
 
 
 class Telemetry(Collector):
@@ -174,6 +186,7 @@ def _operation_families(readings: Readings) -> Iterator[Metric]:
     for name, answers in sorted(readings.dependencies.items()):
         dependencies.add_metric([name], int(answers))
     yield dependencies
+    yield from _notification_families(readings.targets)
     if readings.checker is not None:
         yield from _checker_families(readings.checker)
         alarmed = {name: float(name in readings.checker.alarmed) for name, now in active.items() if now}
@@ -183,6 +196,22 @@ def _operation_families(readings: Readings) -> Iterator[Metric]:
             ),
             alarmed,
         )
+
+
+def _notification_families(targets: Mapping[str, TargetReading]) -> Iterator[Metric]:
+    notifications = CounterMetricFamily(
+        "serinus_notifications", "Events a target was told of, by how that ended.", labels=["target", "result"]
+    )
+    waiting = GaugeMetricFamily(
+        "serinus_notifications_pending", "Events a target has yet to be told of.", labels=["target"]
+    )
+    for name, reading in sorted(targets.items()):
+        for result, number in sorted(reading.results.items()):
+            notifications.add_metric([name, result], number)
+        if reading.waiting is not None:
+            waiting.add_metric([name], reading.waiting)
+    yield notifications
+    yield waiting
 
 
 def _checker_families(checker: CheckerReading) -> Iterator[Metric]:

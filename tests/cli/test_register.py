@@ -74,6 +74,15 @@ def test_a_signature_stands_in_for_data(canary: Canary, server: FakeServer, file
     assert newest(server, "heart")["lineage"]["dataset_digest"] == ""
 
 
+def test_example_rows_go_with_a_signature(canary: Canary, server: FakeServer, files: Path) -> None:
+    (files / "rows.json").write_text("[[63, 233.5], [41, 204.0]]")
+
+    ran = canary("register", "heart", "model.skops", "--signature", "sig.json", "--examples", "rows.json")
+
+    assert ran.code == 0, ran.err
+    assert newest(server, "heart")["examples"] == 2
+
+
 def test_what_is_said_goes_before_what_is_found_out(canary: Canary, server: FakeServer, files: Path) -> None:
     canary(
         *("register", "heart", "model.skops", "--data", "train.csv", "--target", "num"),
@@ -116,12 +125,18 @@ def test_without_git_the_model_is_registered_all_the_same(
         (["train.csv", "--signature", "sig.json"], "train.csv"),
         (["model.skops", "--signature", "sig.json", "--metric", "accuracy"], "--metric"),
         (["model.skops", "--signature", "sig.json", "--tag", "team"], "--tag"),
+        (["model.skops", "--signature", "sig.json", "--examples", "nothing.json"], "nothing.json"),
+        (["model.skops", "--signature", "sig.json", "--examples", "sig.json"], "list of rows"),
+        (["model.skops", "--signature", "sig.json", "--examples", "rows.json"], "age, chol"),
+        (["model.skops", "--data", "train.csv", "--examples", "rows.json"], "--examples"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_what_cannot_be_registered_exits_with_2_names_it_and_sends_nothing(
     canary: Canary, server: FakeServer, files: Path, arguments: list[str], named: str
 ) -> None:
+    (files / "rows.json").write_text("[[63]]")
+
     ran = canary("register", "heart", *arguments)
 
     assert ran.code == 2

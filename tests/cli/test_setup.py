@@ -16,6 +16,7 @@ def test_deploy_takes_all_switches(canary: Canary, server: FakeServer) -> None:
     ran = canary(
         *("deploy", "heart-test", "heart@2", "--sticky", "--allow-forced", "--no-failover", "--no-auto-rollback"),
         *("--no-auto-promote", "--dry-run", "--promote-from-weight", "50%"),
+        *("--feature-service", "patients", "--feature-entity", "patient"),
         *("--policy", "threshold", "--error-delta", "2%"),
         *("--p95-delta-ms", "30", "--min-requests", "500", "--window", "10m", "--interval", "5s", "-o", "json"),
     )
@@ -37,6 +38,8 @@ def test_deploy_takes_all_switches(canary: Canary, server: FakeServer) -> None:
             "window_s": 600.0,
             "interval_s": 5.0,
         },
+        "feature_service": "patients",
+        "feature_entity": "patient",
     }
 
 

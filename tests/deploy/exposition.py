@@ -9,7 +9,7 @@ from threading import Thread
 
 from serinus.core.evidence import Counts, Evidence, Key, bucket_of
 from serinus.core.routing import Role
-from serinus.telemetry import CheckerReading, Readings, ServedArm, Telemetry
+from serinus.telemetry import CheckerReading, Readings, ServedArm, TargetReading, Telemetry
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Day:
             rollouts={"fraud": now - timedelta(minutes=5), "spam": None},
             dependencies={"store": True, "board": True, "artifacts": True},
             checker=CheckerReading(self.leads, now, 0),
+            targets={"webhook:chat": TargetReading({"delivered": self.looks}, 0)},
         )
         if self.is_good:
             return good
@@ -50,6 +51,7 @@ class Day:
             rollouts={"fraud": now - timedelta(days=2)},
             dependencies={"store": False, "board": True, "artifacts": True},
             checker=CheckerReading(self.leads, now - timedelta(minutes=2), 10 * self.looks, ("fraud",)),
+            targets={"webhook:chat": TargetReading({"failed": self.looks}, 3)},
         )
 
     def _evidence(self) -> Evidence:

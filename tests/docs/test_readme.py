@@ -65,6 +65,7 @@ def _wait_until_ready(url: str) -> None:
     pytest.fail(f"no server at {url}")
 
 
+@pytest.mark.timeout(300)  # some thirty programs, one after the other, on a machine that may be busy
 def test_the_tour_runs_as_written_and_ends_as_it_says(server: dict[str, str], tmp_path: Path) -> None:
     shown = []
     for block in tour():

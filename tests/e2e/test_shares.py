@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,9 @@ class Instant:
 
     async def predict(self, row: Row, timeout_s: float) -> Answer:
         return Answer(0.5)
+
+    async def predict_rows(self, rows: Sequence[Row], timeout_s: float) -> list[Answer]:
+        return [Answer(0.5)] * len(rows)
 
     def close(self) -> None:
         """Nothing is held."""

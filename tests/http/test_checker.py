@@ -32,6 +32,9 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]
         ("GET", "/models/heart/versions"),
         ("PUT", "/artifacts/sha256:0"),
         ("POST", "/predict/heart-prod"),
+        ("POST", "/invocations/heart-prod"),
+        ("POST", "/v2/models/heart-prod/infer"),
+        ("GET", "/v2"),
     ],
 )
 def test_what_a_gateway_answers_is_refused_with_a_word_on_whom_to_ask(

@@ -77,7 +77,11 @@ def test_features_that_do_not_fit_are_the_callers_error_and_named(
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [({}, "body"), ({"features": KNOWN, "entity": "a"}, "body"), ({"features": KNOWN, "entity_id": 1.5}, "entity_id")],
+    [
+        ({}, "features"),
+        ({"features": KNOWN, "entity": "a"}, "body"),
+        ({"features": KNOWN, "entity_id": 1.5}, "entity_id"),
+    ],
 )
 def test_a_request_of_another_shape_is_refused(
     http: httpx2.Client, client: DocumentClient, name: str, body: dict[str, Any], field: str

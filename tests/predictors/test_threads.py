@@ -435,3 +435,30 @@ async def test_a_queue_and_its_threads_belong_to_one_version() -> None:
     await asyncio.gather(*asked)
     one.close()
     other.close()
+
+
+# ---------------------------------------------------------------------------------------------- rows
+
+
+async def test_rows_are_asked_of_the_model_at_once(start: Callable[..., ThreadPredictor]) -> None:
+    calls: list[int] = []
+
+    class Counting:
+        def predict(self, rows: Sequence[Row]) -> RawOutput:
+            calls.append(len(rows))
+            return RawOutput(np.array([row[0] for row in rows]))
+
+    answers = await start(Counting()).predict_rows([[3.0], [1.0], [2.0]], LONG)
+
+    assert answers == [Answer(3.0), Answer(1.0), Answer(2.0)]
+    assert calls == [3]
+
+
+@pytest.mark.parametrize("values", [[1.0, np.nan], [1.0], [1.0, 2.0, 3.0]], ids=["nan", "too few", "too many"])
+async def test_one_row_without_a_usable_answer_leaves_all_without(
+    start: Callable[..., ThreadPredictor], values: list[float]
+) -> None:
+    predictor = start(Raw(lambda: RawOutput(np.array(values))))
+
+    with pytest.raises(BadOutput):
+        await predictor.predict_rows([[1.0], [2.0]], LONG)

@@ -180,7 +180,7 @@ async def put_together(settings: ServerSettings, name: str = "faults") -> AsyncI
     store = SqlStore(Postgresql(postgresql_url(settings.database)))
     board = _board(settings)
     home = Home(settings.home, exclusive=False)
-    outside = _Outside(settings, home, store, board, _artifacts(settings), SystemClock(), name, name, None)
+    outside = _Outside(settings, home, store, board, _artifacts(settings), SystemClock(), name, name, None, (), None)
     system, loaded = _put_together(outside, serves=False, checks=True)
     yield system
     await loaded.close()

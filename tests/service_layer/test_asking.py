@@ -35,7 +35,7 @@ class Pair:
 
     async def ask(self, *, failover: bool = True) -> Outcome:
         loop = asyncio.get_running_loop()
-        return await ask(self.first, self.spare if failover else None, [1.0, 2.0], TIMEOUT_S, loop.time)
+        return await ask(self.first, self.spare if failover else None, [[1.0, 2.0]], TIMEOUT_S, loop.time)
 
 
 def run(scenario: Callable[[], Awaitable[T]]) -> T:
@@ -64,7 +64,7 @@ def test_a_canary_that_answers_is_the_answer_and_the_baseline_is_left_alone() ->
 
     outcome, pair = run(scenario)
 
-    assert outcome == Outcome(about(200.0), None, Answer(2.0), pair.first)
+    assert outcome == Outcome(about(200.0), None, [Answer(2.0)], pair.first)
     assert pair.canary.asked == [([1.0, 2.0], about(0.95))]
     assert pair.baseline.asked == []
 
@@ -98,7 +98,7 @@ def test_where_a_canary_fails_the_baseline_answers_and_the_failure_is_kept(failu
 
     assert outcome.failure is failure
     assert outcome.error is None
-    assert (outcome.answer, outcome.answered_by) == (Answer(1.0), pair.spare)
+    assert (outcome.answers, outcome.answered_by) == ([Answer(1.0)], pair.spare)
     assert outcome.latency_ms == about(100.0), "the canary's latency, not the caller's"
     assert pair.baseline.asked == [([1.0, 2.0], about(0.85))], "all that is left of the models' time"
 
@@ -126,7 +126,7 @@ def test_a_defect_of_the_only_predictor_is_a_platform_error() -> None:
 
     assert isinstance(outcome.error, PlatformError)
     assert outcome.failure is outcome.error
-    assert outcome.answer is None
+    assert outcome.answers == ()
 
 
 def test_the_baseline_is_asked_too_when_half_of_the_time_is_over() -> None:
@@ -155,7 +155,7 @@ def test_a_slow_canary_may_still_win_and_the_baseline_is_let_go() -> None:
 
     outcome, pair = run(scenario)
 
-    assert outcome == Outcome(about(940.0), None, Answer(2.0), pair.first)
+    assert outcome == Outcome(about(940.0), None, [Answer(2.0)], pair.first)
     assert pair.baseline.cancelled == 1
 
 
@@ -193,7 +193,7 @@ def test_a_canary_that_hangs_costs_the_caller_no_answer_even_if_its_predictor_ke
     outcome, pair, took_s = run(scenario)
 
     assert isinstance(outcome.failure, ModelTimeout)
-    assert (outcome.answer, outcome.answered_by) == (Answer(1.0), pair.spare)
+    assert (outcome.answers, outcome.answered_by) == ([Answer(1.0)], pair.spare)
     assert outcome.latency_ms == about(950.0)
     assert took_s == about(0.95)
     assert pair.canary.cancelled == 1
@@ -210,7 +210,7 @@ def test_where_both_fail_the_caller_is_told_of_the_baseline() -> None:
     outcome = run(scenario)
 
     assert (outcome.failure, outcome.error) == (theirs, ours)
-    assert (outcome.answer, outcome.answered_by) == (None, None)
+    assert (outcome.answers, outcome.answered_by) == ((), None)
 
 
 def test_without_failover_the_caller_is_told_of_the_canary() -> None:

@@ -11,6 +11,7 @@ from serinus.settings import MASK, PREFIX, ServerSettings, Setting, masked, read
 
 SECRET = "gehEim-pw"
 KEY = "0123456789abcdef"
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +81,26 @@ def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.M
         "log_interval": "0.25",
         "log_limit": "7",
         "max_request_bytes": "2048",
+        "max_rows": "50",
         "max_artifact_bytes": "4096",
         "allow_pickle": "true",
+        "allow_torchscript": "true",
         "trusted_types": "a.B",
+        "remote_models": "triton:8000",
+        "remote_tokens": f"triton:8000={SECRET}",
+        "remote_concurrency": "5",
+        "feast_url": "http://feast:6566",
+        "feast_timeout": "0.5",
+        "feast_ttl": "0",
+        "webhook_urls": "https://hooks.example/a, https://hooks.example/b?x=1,2",
+        "webhook_secret": WEBHOOK_SECRET,
+        "notify_urls": "slack://a/b/c,mailto://example.com?to=a@x,b@x",
+        "notify_kinds": "rolled_back, promoted",
+        "openlineage_url": "http://marquez:5000/",
+        "openlineage_namespace": "ml",
+        "mlflow_tracking_uri": "http://mlflow:5000/",
+        "mlflow_champion": "live",
+        "mlflow_challenger": "next-{deployment}",
         "log_format": "json",
     }
     for name, value in values.items():
@@ -156,6 +174,17 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name
         ("REDIS_URL", "valkey://board"),
         ("REDIS_URL", "redis://board/abc"),
         ("REDIS_URL", "redis://board:70000"),
+        ("REMOTE_MODELS", "*"),
+        ("REMOTE_MODELS", "triton,http://triton/../admin"),
+        ("REMOTE_CONCURRENCY", "0"),
+        ("FEAST_URL", "feast:6566"),
+        ("FEAST_URL", "ftp://feast"),
+        ("FEAST_TIMEOUT", "0"),
+        ("FEAST_TTL", "-1"),
+        ("NOTIFY_KINDS", "rolled_back,rolled"),
+        ("OPENLINEAGE_URL", "marquez:5000"),
+        ("OPENLINEAGE_URL", "http://marquez:many"),
+        ("OPENLINEAGE_URL", "http://marquez#x"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable_and_what_to_do(
@@ -382,6 +411,7 @@ def test_a_variable_like_no_setting_is_refused_with_where_to_look(monkeypatch: p
 
 def test_variables_of_clients_and_empty_ones_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERINUS_URL", "http://127.0.0.1:8000")
+    monkeypatch.setenv("SERINUS_TOKEN", "abc")
     monkeypatch.setenv("SERINUS_HOMME", "")
 
     read_settings()
@@ -404,6 +434,39 @@ def test_what_kubernetes_says_of_a_service_called_serinus_is_passed_over(monkeyp
     read_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("webhook_urls", f"https://ok.example,hooks.example/{SECRET}"),
+        ("webhook_urls", f"https://ok.example, ftp://hooks.example/{SECRET}"),
+        ("webhook_urls", f"https://ok.example, https://hooks.example/ {SECRET}"),
+        ("webhook_secret", f"{WEBHOOK_SECRET}, {SECRET}"),
+        ("webhook_secret", f"{WEBHOOK_SECRET}, whsec_{SECRET}"),
+        ("webhook_secret", f"{WEBHOOK_SECRET}, whsec_c2hvcnQ="),
+        ("notify_urls", f"slack://a/b/c, mailto:// {SECRET}"),
+        ("notify_urls", SECRET),
+        ("remote_tokens", SECRET),
+        ("remote_tokens", f"triton:8000={SECRET}, other={SECRET} {SECRET}"),
+        ("remote_tokens", f"triton:8000={SECRET}, triton:0={SECRET}"),
+        ("remote_tokens", f"triton:8000={SECRET}, other="),
+    ],
+)
+def test_a_wrong_one_of_several_is_named_and_not_shown(name: str, value: str) -> None:
+    wrong = refused(**{"webhook_secret": WEBHOOK_SECRET} | {name: value})
+
+    assert wrong.field == PREFIX + name.upper()
+    assert "number " in wrong.message
+    assert wrong.remedy
+    assert SECRET not in str(wrong)
+
+
+def test_webhooks_without_a_secret_are_refused() -> None:
+    wrong = refused(webhook_urls="https://hooks.example/")
+
+    assert wrong.field == "SERINUS_WEBHOOK_SECRET"
+    assert "openssl rand" in wrong.remedy
+
+
 # -- files
 
 
@@ -412,6 +475,9 @@ def test_what_kubernetes_says_of_a_service_called_serinus_is_passed_over(monkeyp
     [
         ("database_url", f"postgresql://serinus:{SECRET}@db/serinus"),
         ("hash_key", KEY),
+        ("webhook_secret", WEBHOOK_SECRET),
+        ("notify_urls", "slack://a/b/c"),
+        ("remote_tokens", "triton:8000=abc,https://ml.example.org=d=="),
     ],
 )
 def test_a_secret_can_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str) -> None:
@@ -420,7 +486,7 @@ def test_a_secret_can_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     read = getattr(read_settings(), name)
 
-    assert (read.get_secret_value() if name == "hash_key" else read) == value
+    assert (read if name == "database_url" else read.get_secret_value()) == value
 
 
 def test_what_is_chosen_goes_before_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -524,8 +590,12 @@ def test_a_secret_is_shown_nowhere() -> None:
         artifacts_url="s3://models",
         s3_access_key_id="reader",
         s3_secret_access_key=SECRET,
+        webhook_urls=f"https://hooks.example/{SECRET}",
+        webhook_secret=WEBHOOK_SECRET,
+        notify_urls=f"slack://{SECRET}/b/c",
     )
 
+    assert WEBHOOK_SECRET not in f"{settings!r} {settings.model_dump_json()} {settings_in_force(settings)}"
     assert SECRET not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
     assert SECRET not in repr(settings_in_force(settings))
     assert settings.hash_key.get_secret_value() == SECRET * 2

@@ -10,7 +10,7 @@ from tests.service_layer.samples import readings
 from serinus.core.evidence import Counts, Key, bucket_of
 from serinus.core.routing import Role
 from serinus.siblings import Siblings
-from serinus.telemetry import CheckerReading, Readings, ServedArm
+from serinus.telemetry import CheckerReading, Readings, ServedArm, TargetReading
 
 KEY = Key("fraud:1", "risk@2", 1, Role.CANARY)
 OTHER = Key("fraud:1", "risk@1", 1, Role.BASELINE)
@@ -124,3 +124,14 @@ async def test_a_folder_that_is_gone_ends_no_worker(tmp_path: Path, monkeypatch:
     assert Siblings(folder, "b").together(readings({})).evidence[KEY].requests == 5
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_what_targets_were_told_is_added_up_and_what_waits_is_known_by_who_tells_them(tmp_path: Path) -> None:
+    own = readings({}, targets={"a": TargetReading({"delivered": 1}, None)})
+    other = readings({}, targets={"a": TargetReading({"delivered": 2, "failed": 1}, 3), "b": TargetReading({}, 0)})
+    await shown(tmp_path, "b", other)
+
+    assert Siblings(tmp_path, "a").together(own).targets == {
+        "a": TargetReading({"delivered": 3, "failed": 1}, 3),
+        "b": TargetReading({}, 0),
+    }

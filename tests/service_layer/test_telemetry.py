@@ -7,9 +7,9 @@ from tests.service_layer.samples import readings
 
 from serinus.core.evidence import Counts, Key, bucket_of
 from serinus.core.routing import Role
-from serinus.telemetry import CheckerReading, Readings, ServedArm, Telemetry
+from serinus.telemetry import CheckerReading, Readings, ServedArm, TargetReading, Telemetry
 
-LABELS = ("deployment", "model_version", "model_role", "status", "le", "dependency")
+LABELS = ("deployment", "model_version", "model_role", "status", "le", "dependency", "target", "result")
 ODD = 'a"b\\c\nd é'
 
 
@@ -173,3 +173,18 @@ def test_each_exposition_reads_anew() -> None:
 
     assert b"serinus_prediction_log_written_total 1.0" in first
     assert b"serinus_prediction_log_written_total 2.0" in second
+
+
+def test_what_targets_were_told_is_shown_and_what_waits_by_the_one_process_that_tells_them() -> None:
+    targets = {
+        "webhook:a": TargetReading({"delivered": 5, "failed": 2}, 3),
+        "slack:b": TargetReading({"delivered": 1}, None),
+    }
+    shown = readings(targets=targets)
+
+    assert samples(shown, "serinus_notifications_total") == {
+        ("webhook:a", "delivered"): 5,
+        ("webhook:a", "failed"): 2,
+        ("slack:b", "delivered"): 1,
+    }
+    assert samples(shown, "serinus_notifications_pending") == {("webhook:a",): 3}

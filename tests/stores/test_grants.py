@@ -47,6 +47,8 @@ FORBIDDEN = [
     "DELETE FROM models",
     "DELETE FROM deployments",
     "UPDATE outbox SET event = 7",
+    "UPDATE notifications SET event = 7",
+    "UPDATE store_identity SET id = ''",
     "UPDATE predictions SET latency_ms = 1",
     "UPDATE health_snapshots SET reason = ''",
     "UPDATE outcomes SET fingerprint = ''",
@@ -107,10 +109,18 @@ async def test_the_application_can_do_everything_through_the_store(app: SqlStore
     await app.append_predictions([prediction(1), prediction(2)])
     await app.append_predictions([prediction(2), prediction(3, when=at(86400))])
     await app.release(CHECKER, "a")
+    await app.outbox.enlist("chat", NOW)
+    await app.record([check_event()])
+    await app.outbox.spread()
+    (untold,) = await app.outbox.due("chat", NOW)
+    await app.outbox.postpone("chat", untold, at(5))
+    await app.outbox.settle("chat", [untold.id])
 
+    assert await app.outbox.identity()
+    assert await app.outbox.forget(at(1)) == ["chat"]
     assert await app.versions("heart") == [version]
     assert await app.deployments() == [state]
-    assert len(await app.events("fraud")) == 5
+    assert len(await app.events("fraud")) == 6
     assert await app.kept_reports("fraud:1") == [report("boot", 6)]
     assert len(await app.predictions("fraud")) == 3
     assert await app.outcome("key-1") is not None

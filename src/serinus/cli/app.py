@@ -8,10 +8,12 @@ import typer
 from typer.core import TyperGroup
 
 from serinus import __version__
-from serinus.cli import look, messages, plan, setup, steer
+from serinus.cli import importing, look, messages, plan, setup, steer
 from serinus.cli.config import config
+from serinus.cli.dashboard import dashboard
 from serinus.cli.demo import demo
 from serinus.cli.doctor import doctor
+from serinus.cli.events import events
 from serinus.cli.exits import ExitCode, exit_code_of
 from serinus.cli.explain import explain
 from serinus.cli.forecast import forecast
@@ -23,6 +25,7 @@ from serinus.cli.replay import replay
 from serinus.cli.serve import check, serve
 from serinus.cli.session import Format, Globals
 from serinus.cli.simulate import simulate
+from serinus.cli.trace import trace
 from serinus.core.errors import SerinusError
 
 
@@ -48,12 +51,23 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         steer.undo,
         setup.configure,
     ),
-    "Look": (look.status, look.health, look.metrics, explain, look.history, replay, forecast, look.models),
-    "Use": (predict, serve, check, config, doctor, simulate, prune, grant, demo, version),
+    "Look": (
+        look.status,
+        look.health,
+        look.metrics,
+        explain,
+        look.history,
+        events,
+        trace,
+        replay,
+        forecast,
+        look.models,
+    ),
+    "Use": (predict, serve, check, dashboard, config, doctor, simulate, prune, grant, demo, version),
 }
 
 
-GROUPS: dict[str, tuple[typer.Typer, ...]] = {"Release": (plan.commands,)}
+GROUPS: dict[str, tuple[typer.Typer, ...]] = {"Release": (importing.commands, plan.commands)}
 """Commands that have commands of their own."""
 
 

@@ -6,7 +6,7 @@ import typer
 
 
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the server and its data, to look around.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave server, callers and dashboard up.")] = False,
 ) -> None:
     """Watch a good canary being promoted and a bad one rolled back.
 

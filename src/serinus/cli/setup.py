@@ -21,6 +21,8 @@ def deploy(
     auto_rollback: switches.AutoRollback = None,
     auto_promote: switches.AutoPromote = None,
     dry_run: switches.DryRun = None,
+    feature_service: switches.FeatureService = None,
+    feature_entity: switches.FeatureEntity = None,
     promote_from_weight: switches.PromoteFromWeight = None,
     policy: switches.Policy = None,
     error_margin: switches.ErrorMargin = None,
@@ -74,6 +76,8 @@ def deploy(
         auto_rollback=auto_rollback,
         auto_promote=auto_promote,
         dry_run=dry_run,
+        feature_service=feature_service,
+        feature_entity=feature_entity,
         promote_from_weight=promote_from_weight,
     )
     switches.check_policy(rule, switches.DEFAULT_POLICY)
@@ -93,6 +97,8 @@ def configure(
     auto_rollback: switches.AutoRollback = None,
     auto_promote: switches.AutoPromote = None,
     dry_run: switches.DryRun = None,
+    feature_service: switches.FeatureService = None,
+    feature_entity: switches.FeatureEntity = None,
     promote_from_weight: switches.PromoteFromWeight = None,
     policy: switches.Policy = None,
     error_margin: switches.ErrorMargin = None,
@@ -146,6 +152,8 @@ def configure(
         auto_rollback=auto_rollback,
         auto_promote=auto_promote,
         dry_run=dry_run,
+        feature_service=feature_service,
+        feature_entity=feature_entity,
         promote_from_weight=promote_from_weight,
     )
     if not settings:

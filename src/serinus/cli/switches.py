@@ -47,6 +47,18 @@ AutoPromote = Annotated[
 DryRun = Annotated[
     bool | None, typer.Option("--dry-run/--no-dry-run", help="Judge and record, but do nothing by itself.")
 ]
+FeatureService = Annotated[
+    str | None,
+    typer.Option(
+        "--feature-service",
+        metavar="NAME",
+        help="Look up what callers do not send, by --entity, in this service of Feast; '' for none.",
+    ),
+]
+FeatureEntity = Annotated[
+    str | None,
+    typer.Option("--feature-entity", metavar="KEY", help="The join key of entities there. [default: entity_id]"),
+]
 Policy = Annotated[
     PolicyName | None,
     typer.Option("--policy", help="By which rule a canary is judged. [default: sequential]", show_default=False),
@@ -178,7 +190,9 @@ def policy_of(
     return given
 
 
-def settings_of(policy: dict[str, Any], *, promote_from_weight: str | None, **switches: bool | None) -> dict[str, Any]:
+def settings_of(
+    policy: dict[str, Any], *, promote_from_weight: str | None, **switches: bool | str | None
+) -> dict[str, Any]:
     """Give the settings that were given, as the API takes them; the others are left out."""
     weight = _read(values.percent, promote_from_weight)
     return _given(**switches, promote_from_weight=weight, policy=policy or None)

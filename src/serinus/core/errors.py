@@ -171,6 +171,20 @@ class Unavailable(PlatformError):
     title = "Unavailable"
 
 
+class NotificationRefused(PlatformError):
+    """A target will not take an event, however often it is told of it."""
+
+    code = "SERINUS-NOTIFICATION-REFUSED"
+    title = "Notification refused"
+
+
+class TargetGone(NotificationRefused):
+    """A target wants to be told of nothing any more."""
+
+    code = "SERINUS-TARGET-GONE"
+    title = "Notification target gone"
+
+
 class ModelError(SerinusError):
     """The model raised."""
 

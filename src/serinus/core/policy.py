@@ -1,5 +1,6 @@
 """What a deployment's owner chooses: how traffic is split and by which rule a canary is judged."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import blake2b
@@ -7,6 +8,7 @@ from typing import cast
 
 from serinus.core.errors import InvalidInput
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 GUARDRAIL, SIGNAL, DRY_RUN = "guardrail", "signal", "dry-run"
 """What a metric is for: it decides; it is only shown; or what it would decide is put on record, and not done."""
 ROLES = (GUARDRAIL, SIGNAL, DRY_RUN)
@@ -160,7 +162,8 @@ class Settings:
     ``sticky``: route by entity instead of by request. ``allow_forced``: obey the header ``X-Canary``.
     ``failover``: answer with the baseline where the canary failed. ``auto_rollback`` and ``auto_promote``: act on a
     verdict; ``dry_run``: record what would be done, and do nothing. ``promote_from_weight``: the share in percent from
-    which an automatic promotion is wanted (0, the article's rule: at any share).
+    which an automatic promotion is wanted (0, the article's rule: at any share). ``feature_service``: where features
+    come from that a caller does not send, by the entity, whose join key there is ``feature_entity``; "" for nowhere.
     """
 
     sticky: bool = False
@@ -171,10 +174,14 @@ class Settings:
     dry_run: bool = False
     promote_from_weight: float = 0.0
     policy: Policy = field(default_factory=SequentialPolicy)
+    feature_service: str = ""
+    feature_entity: str = "entity_id"
 
     def __post_init__(self) -> None:
-        """Refuse a share that is none."""
+        """Refuse a share that is none, and names that are none."""
         _between(self.promote_from_weight, 0.0, 100.0, "settings.promote_from_weight")
+        _name(self.feature_service or "none", "settings.feature_service")
+        _name(self.feature_entity, "settings.feature_entity")
 
     def changes_from(self, old: "Settings") -> dict[str, object]:
         """Give what differs from ``old`` as ``{name: {"from": …, "to": …}}``, JSON values only."""
@@ -190,6 +197,13 @@ class Settings:
 def _flat(settings: Settings) -> dict[str, object]:
     flat = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "policy"}
     return flat | {f"policy.{name}": value for name, value in policy_values(settings.policy).items()}
+
+
+def _name(value: object, name: str) -> None:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise InvalidInput(
+            f"{name} is {value!r}.", field=name, remedy="Give a name of letters, digits, dots, dashes and underscores."
+        )
 
 
 def _between(value: object, low: float, high: float, name: str) -> None:

@@ -88,13 +88,29 @@ class RecordedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Untold:
+    """An event that a target has yet to be told of, how often that was tried, and how often the target refused it.
+
+    ``recorded`` is None where this version of Serinus cannot read the event.
+    """
+
+    id: int
+    deployment: str
+    at: datetime
+    recorded: RecordedEvent | None
+    tries: int = 0
+    refusals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PredictionRecord:
-    """One request to a model, without its raw inputs.
+    """One row that a model was asked for, without its raw inputs.
 
     ``role``, ``version`` and ``latency_ms`` are those of the role first drawn; ``error_kind`` is "" or how that role
     failed; ``answered_by`` is the version whose answer the caller got ("" if none), ``prediction`` its JSON text.
     ``inputs_hmac`` is hex HMAC-SHA-256 of the canonical inputs under the key ``key_id``. ``forced`` requests are not
-    evidence.
+    evidence. A request of several rows has a record for each: the first has the request's ``id``, the k-th after it
+    ``<id>-<k>``.
     """
 
     id: str
@@ -114,6 +130,11 @@ class PredictionRecord:
     error_kind: str
     forced: bool
     entity_hmac: str = ""
+
+    @property
+    def begins_request(self) -> bool:
+        """Whether this is the first row of its request; so many of them, so many requests."""
+        return "-" not in self.id
 
 
 @dataclass(frozen=True, slots=True)

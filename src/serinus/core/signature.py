@@ -1,9 +1,10 @@
 """What a model takes and gives: its features in training order, and the kind of its output."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from serinus.core.errors import InvalidFeatures, InvalidInput
@@ -23,6 +24,8 @@ __all__ = [
 
 Row = list[Scalar | None]
 """One value per feature, in the order of a signature; None where a nullable feature is missing."""
+_SHOWN = 20
+"""Unknown names that an error tells of, at most."""
 
 
 class OutputKind(StrEnum):
@@ -95,25 +98,28 @@ class Signature:
             raise InvalidFeatures(
                 f"features is {shown(features)}, not an object.",
                 field="features",
-                remedy="Send an object of feature names and values.",
+                remedy="Send features: an object of their names and values.",
             )
         if len(features) != len(self.features) or any(feature.name not in features for feature in self.features):
             self._refuse_names(features)
         return [checked_value(feature, features[feature.name]) for feature in self.features]
 
-    def _refuse_names(self, features: Mapping[object, object]) -> None:
-        names = self.names
-        missing = [name for name in names if name not in features]
-        unknown = [_printable(name) for name in features if name not in set(names)]
-        wrong = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown[:20])}"] * bool(
-            unknown
-        )
+    def check_names(self, names: Collection[object]) -> None:
+        """Raise InvalidFeatures, naming them, unless these are the names of all features, in any order."""
+        if set(names) != set(self.names):
+            self._refuse_names(names)
+
+    def _refuse_names(self, features: Collection[object]) -> None:
+        known, given = dict.fromkeys(self.names), set(features)
+        missing = [name for name in known if name not in given]
+        unknown = [_printable(name) for name in islice((each for each in features if each not in known), _SHOWN)]
+        wrong = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
         raise InvalidFeatures(
             f"The features do not match the model's signature ({'; '.join(wrong)}).",
             field=f"features.{(missing or unknown)[0]}",
-            remedy=f"Send exactly: {', '.join(names)}.",
+            remedy=f"Send exactly: {', '.join(known)}.",
             missing=missing,
-            unknown=unknown[:20],
+            unknown=unknown,
         )
 
     def reordering(self, other: "Signature") -> tuple[int, ...] | None:

@@ -1,6 +1,6 @@
 """The one way in which a deployment changes."""
 
 from serinus.engine.deployments import DeploymentEngine
-from serinus.engine.done import Done, Given
+from serinus.engine.done import Done, Given, Rehearsed
 
-__all__ = ["DeploymentEngine", "Done", "Given"]
+__all__ = ["DeploymentEngine", "Done", "Given", "Rehearsed"]

@@ -15,7 +15,7 @@ from serinus.core.lifecycle import apply
 from serinus.core.policy import Settings
 from serinus.core.records import Once
 from serinus.engine.cuts import Cuts
-from serinus.engine.done import NOTHING, Done, Given
+from serinus.engine.done import NOTHING, Done, Given, Rehearsed
 from serinus.engine.reconciler import Reconciler
 from serinus.engine.record import Record, check_generation
 from serinus.engine.rollbacks import Rollbacks
@@ -75,6 +75,22 @@ class DeploymentEngine:
             return await self._once(given.once, self.record.outcome, lambda: self._replaced(name, command, given))
         return await self._once(given.once, self.record.outcome, lambda: self._carry_out(name, command, given))
 
+    async def rehearse(self, name: str, command: StartCanary, expected_generation: int | None = None) -> Rehearsed:
+        """Do all that comes before the start of a canary, loading and checking it too, and change nothing.
+
+        Raises what ``execute`` would; a refusal is no event.
+        """
+        state = self.record.in_force(await self.record.deployment(name))
+        check_generation(state, expected_generation)
+        now, free = self._clock.now(), state
+        if command.replace and state.active is not None and state.active.phase is not Phase.BAKING:
+            free, _ = apply(state, Rollback(actor=command.actor, reason=_why_replaced(command)), now)
+        new, _ = apply(free, command, now)
+        async with self._loaded.holding(*new.versions):
+            warnings = await self._loaded.prepare(command.canary, state.baseline)
+        ended = state.active.id if state.active else ""
+        return Rehearsed(new, ended, warnings)
+
     async def configure(
         self, name: str, settings: Settings, *, actor: str, expected_generation: int | None = None
     ) -> Done:
@@ -130,8 +146,7 @@ class DeploymentEngine:
         check_generation(state, given.expected_generation)
         if state.active is None or state.active.phase is Phase.BAKING:  # that would undo a promotion: it is refused
             return await self._carry_out(name, command, given)
-        why = f"replaced by {command.canary}" + (f": {command.reason}" if command.reason else "")
-        rollback, now = Rollback(actor=command.actor, reason=why), self._clock.now()
+        rollback, now = Rollback(actor=command.actor, reason=_why_replaced(command)), self._clock.now()
         apply(apply(state, rollback, now)[0], command, now)  # what cannot be replaces nothing
         async with self._loaded.holding(command.canary):
             await self._prepared(state, command, given.term)
@@ -182,6 +197,10 @@ class DeploymentEngine:
             data={"canary": str(command.canary), "weight": command.weight, "code": refusal.code},
         )
         await self._store.record([event], term=term)
+
+
+def _why_replaced(command: StartCanary) -> str:
+    return f"replaced by {command.canary}" + (f": {command.reason}" if command.reason else "")
 
 
 def _with_warnings(event: Event, warnings: Sequence[str]) -> Event:

@@ -54,5 +54,14 @@ class Done:
         return tuple(told)
 
 
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What the start of a canary would come to: the state after it, and the rollout it would end ("" if none)."""
+
+    state: Deployment
+    replaces: str = ""
+    warnings: tuple[str, ...] = ()
+
+
 def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else []

@@ -1,10 +1,11 @@
 """The two roles of a deployment as a gateway serves them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from serinus.core.answers import Answer
 from serinus.core.deployment import Deployment
-from serinus.core.errors import PlatformError, SerinusError
+from serinus.core.errors import BadOutput, PlatformError, SerinusError
 from serinus.core.evidence import Key
 from serinus.core.ledger import outside
 from serinus.core.names import VersionRef
@@ -28,11 +29,12 @@ class Arm:
     aside: Key
     order: tuple[int, ...] | None = None
 
-    async def predict(self, row: Row, timeout_s: float) -> Answer:
-        """Ask the model for one row in the baseline's order; whatever goes wrong is a SerinusError."""
-        arranged = row if self.order is None else [row[index] for index in self.order]
+    async def predict(self, rows: Sequence[Row], timeout_s: float) -> list[Answer]:
+        """Ask the model for rows in the baseline's order; whatever goes wrong is a SerinusError."""
+        order = self.order
+        arranged = rows if order is None else [[row[index] for index in order] for row in rows]
         try:
-            return await self.predictor.predict(arranged, timeout_s)
+            answers = await self.predictor.predict_rows(arranged, timeout_s)
         except SerinusError:
             raise
         except Exception as defect:
@@ -40,6 +42,9 @@ class Arm:
                 f"{self.name} could not be asked: {type(defect).__name__}: {defect}",
                 remedy="This is a defect of Serinus, not of the model; please report it.",
             ) from defect
+        if len(answers) != len(rows):
+            raise BadOutput(f"{self.name} gave {len(answers)} answers for {len(rows)} rows.")
+        return answers
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,39 @@
 """The prediction path: draw a role, ask its model, fail over to the baseline, count and log what happened."""
 
 import asyncio
-import json
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from itertools import islice
 
+from serinus.core.answers import Answer
 from serinus.core.deployment import Deployment
-from serinus.core.errors import InvalidFeatures, ModelError, SerinusError, Unavailable, no_deployment
+from serinus.core.errors import InvalidFeatures, InvalidInput, SerinusError, Unavailable, no_deployment
 from serinus.core.evidence import Evidence
 from serinus.core.ledger import Ledger, owner
 from serinus.core.policy import SequentialPolicy
-from serinus.core.records import EvidenceReport, PredictionRecord
+from serinus.core.records import EvidenceReport
 from serinus.core.routing import Role, Split, assign, forced_role, sticky_point
+from serinus.core.signature import Row, Signature
 from serinus.gateway.arms import Arm, Served
 from serinus.gateway.asking import Outcome, ask
 from serinus.gateway.following import RETRY_S, Following
+from serinus.gateway.looking_up import with_features
+from serinus.gateway.pinning import pinned
+from serinus.gateway.recording import error_kind, further, recorded
 from serinus.gateway.touched import Touched
 from serinus.loaded import LoadedModels, cause_of
-from serinus.ports import Board, Clock, Store
+from serinus.ports import Board, Clock, FeatureSource, Store
 from serinus.predictions import Answered, PredictionLog
 
 PATIENCE_S = 2.0
 """How long a request may be pending, at least, and hold back the evidence of those that started after it."""
+MAX_ROWS = 1000
+"""How many rows a request may have."""
+
+Rows = Callable[[Signature], Iterable[Row]]
+"""Reads the rows of a request by the baseline's signature, one by one; InvalidInput for what does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,28 @@ class Prediction:
     latency_ms: float
     model_version: str
     failover: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What the caller of several rows gets: an answer to each of them, all of the same model.
+
+    ``prediction_id`` is under which the first row is logged; the k-th after it is ``<prediction_id>-<k>``.
+    """
+
+    prediction_id: str
+    answered_by: Arm
+    answers: Sequence[Answer]
+    latency_ms: float
+    failover: bool
+
+
+Way = tuple[Arm, Arm | None, bool, bool, float | None]
+"""Which arm a request goes to, and which one where that fails; whether the caller chose, which is no evidence; whether
+the split decided, and where in it an entity is."""
+
+Done = tuple[str, Outcome, Arm, float]
+"""A request that was answered: under which id it is logged, what came of it, who answered, after how many ms."""
 
 
 @dataclass(slots=True)
@@ -71,6 +102,8 @@ class Gateway:
         on_cut: Callable[[Split], None] = lambda _: None,
         draw: Callable[[], float] = random.random,
         retry_interval_s: float = RETRY_S,
+        max_rows: int = MAX_ROWS,
+        features: FeatureSource | None = None,
     ) -> None:
         self.name = name
         self.boot = boot
@@ -83,6 +116,8 @@ class Gateway:
         self._new_id = new_id
         self._on_trouble = on_trouble
         self._draw = draw
+        self._max_rows = max_rows
+        self._features = features
         self._ledger = Ledger(max(PATIENCE_S, 2.0 * timeout_s))
         self._touched: dict[str, Touched | None] = {}
         self._totals: defaultdict[str, Totals] = defaultdict(Totals)
@@ -116,23 +151,75 @@ class Gateway:
             ModelError, ModelTimeout, BadOutput: the baseline failed (or the canary, with fail-over switched off).
             Overloaded, Unavailable: ours.
         """
-        served = self._following.served.get(deployment)
-        if served is None:
-            raise self._absent(deployment)
-        forced = forced_role(header, allowed=served.state.settings.allow_forced)
-        role, drawn, point = (forced, False, None) if forced is not None else self._drawn(served, entity_id)
-        arm = served.canary if role is Role.CANARY and served.canary is not None else served.baseline
-        if forced is not None:
-            self._totals[deployment].forced += 1
+        served = self.serving(deployment)
+        if served.state.settings.feature_service:
+            features = await self.with_features(deployment, features, entity_id)
+            served = self.serving(deployment)  # it may have changed meanwhile
+        identity, outcome, arm, latency_ms = await self._done(
+            served, lambda signature: [signature.row(features)], entity_id, header, None
+        )
+        answer = outcome.answers[0]
+        return Prediction(
+            prediction_id=identity,
+            model_role=arm.role,
+            prediction=answer.prediction,
+            prediction_class=answer.prediction_class,
+            confidence=answer.confidence,
+            latency_ms=latency_ms,
+            model_version=arm.name,
+            failover=outcome.failure is not None,
+        )
+
+    async def with_features(self, deployment: str, features: object, entity_id: str | None) -> object:
+        """Give a request's features, looked up where it brings an entity in their place; nothing is drawn or counted.
+
+        Raises:
+            NotFound, Unavailable: as ``predict``; and what ``looking_up.with_features`` raises.
+        """
+        served = self.serving(deployment)
         signature = served.baseline.predictor.version.signature
-        spare = served.baseline if arm is served.canary and served.state.settings.failover else None
+        return await with_features(self._features, served.state.settings, signature, features, entity_id)
+
+    async def predict_rows(
+        self,
+        deployment: str,
+        rows: Rows,
+        entity_id: str | None = None,
+        header: str | None = None,
+        version: str | None = None,
+    ) -> Predictions:
+        """Answer one request of any number of rows: drawn once, asked of a model at once, counted once.
+
+        Every row is logged; if one of them has no usable answer, none has. ``version``, by its number or as
+        ``model@number``, pins one: no draw, no evidence, no other one where it fails.
+
+        Raises:
+            NotFound: no such deployment, or it does not serve that version. Conflict: the version may not be chosen.
+            InvalidInput: the caller's error; and what ``predict`` raises.
+        """
+        identity, outcome, arm, latency_ms = await self._done(
+            self.serving(deployment), lambda signature: self._taken(rows(signature)), entity_id, header, version
+        )
+        return Predictions(identity, arm, outcome.answers, latency_ms, outcome.failure is not None)
+
+    async def _done(
+        self,
+        served: Served,
+        read: Callable[[Signature], Sequence[Row]],
+        entity_id: str | None,
+        header: str | None,
+        version: str | None,
+    ) -> Done:
+        """Carry a request out, whatever its rows: choose an arm, ask it, count, log."""
+        arm, spare, forced, drawn, point = self._way(served, entity_id, header, version)
+        signature = served.baseline.predictor.version.signature
         started, at = self._clock.monotonic(), self._clock.now()
-        batch, ended = self._ledger.begin(started) if forced is None else None, None
+        batch, ended = None if forced else self._ledger.begin(started), None
         try:
-            row = signature.row(features)
-            outcome = await ask(arm, spare, row, self._timeout_s, self._clock.monotonic)
+            rows = read(signature)
+            outcome = await ask(arm, spare, rows, self._timeout_s, self._clock.monotonic)
             ended = error_kind(outcome.failure), outcome.latency_ms
-        except InvalidFeatures:
+        except InvalidInput:
             ended = "client", 0.0
             raise
         finally:
@@ -143,43 +230,58 @@ class Gateway:
             else:
                 compared = drawn and (point is None or self._is_new(served, arm.key.rollout, point, ended[0]))
                 self._ledger.end(batch, arm.key if compared else arm.aside, *ended)
-        record = self._record(served, arm, outcome, at, forced=forced is not None)
-        self._log.append(Answered(record, signature.names, tuple(row), entity_id))
-        if outcome.answer is None or outcome.answered_by is None:
-            raise outcome.error or AssertionError("an outcome has an answer or an error")
+        identity = self._new_id()
+        names, first = signature.names, recorded(identity, served, arm, outcome, at, forced=forced)
+        self._log.append(Answered(first, names, tuple(rows[0]), entity_id))
+        for index in range(1, len(rows)):
+            self._log.append(Answered(further(first, outcome, index), names, tuple(rows[index]), entity_id))
+        if outcome.answered_by is None:
+            raise outcome.error or AssertionError("an outcome has answers or an error")
         if outcome.failure is not None:
-            self._totals[deployment].failovers += 1
-        return Prediction(
-            prediction_id=record.id,
-            model_role=outcome.answered_by.role,
-            prediction=outcome.answer.prediction,
-            prediction_class=outcome.answer.prediction_class,
-            confidence=outcome.answer.confidence,
-            latency_ms=round((self._clock.monotonic() - started) * 1000.0, 3),
-            model_version=outcome.answered_by.name,
-            failover=outcome.failure is not None,
-        )
+            self._totals[served.state.name].failovers += 1
+        latency_ms = round((self._clock.monotonic() - started) * 1000.0, 3)
+        return identity, outcome, outcome.answered_by, latency_ms
 
-    def _record(self, served: Served, arm: Arm, outcome: Outcome, at: datetime, *, forced: bool) -> PredictionRecord:
-        split, answer, failure = served.split, outcome.answer, outcome.failure
-        return PredictionRecord(
-            id=self._new_id(),
-            at=at,
-            deployment=served.state.name,
-            rollout=split.rollout if split else "",
-            split_version=split.split_version if split else 0,
-            role=arm.role,
-            version=arm.name,
-            answered_by=outcome.answered_by.name if outcome.answered_by else "",
-            inputs_hmac="",
-            key_id="",
-            prediction=json.dumps(answer.prediction) if answer else "null",
-            prediction_class=answer.prediction_class if answer else None,
-            confidence=answer.confidence if answer else None,
-            latency_ms=round(outcome.latency_ms, 3),
-            error_kind=error_kind(failure),
-            forced=forced,
-        )
+    def serving(self, deployment: str) -> Served:
+        """Give a deployment as it is served now.
+
+        Raises:
+            NotFound: no such deployment. Unavailable: it cannot be served now.
+        """
+        served = self._following.served.get(deployment)
+        if served is None:
+            raise self._absent(deployment)
+        return served
+
+    def _way(self, served: Served, entity_id: str | None, header: str | None, version: str | None) -> Way:
+        settings = served.state.settings
+        if version is not None:
+            arm = pinned(served, version)
+            self._totals[served.state.name].forced += 1
+            return arm, None, True, False, None
+        forced = forced_role(header, allowed=settings.allow_forced)
+        role, drawn, point = (forced, False, None) if forced is not None else self._drawn(served, entity_id)
+        arm = served.canary if role is Role.CANARY and served.canary is not None else served.baseline
+        if forced is not None:
+            self._totals[served.state.name].forced += 1
+        spare = served.baseline if arm is served.canary and settings.failover else None
+        return arm, spare, forced is not None, drawn, point
+
+    def check_rows(self, count: int, field: str = "body") -> None:
+        """Raise InvalidInput where a request has too many rows; who knows before they are read saves their reading."""
+        if count > self._max_rows:
+            raise InvalidInput(
+                f"The request has more than {self._max_rows} rows.",
+                field=field,
+                remedy="Send it in parts; SERINUS_MAX_ROWS sets the limit.",
+            )
+
+    def _taken(self, rows: Iterable[Row]) -> Sequence[Row]:
+        taken = list(islice(rows, self._max_rows + 1))
+        self.check_rows(len(taken))
+        if not taken:
+            raise InvalidFeatures("The request has no rows.", field="body", remedy="Send one row at least.")
+        return taken
 
     def _drawn(self, served: Served, entity_id: str | None) -> tuple[Role, bool, float | None]:
         """Draw a role, and say whether it was the split that decided, and at which point an entity is.
@@ -276,10 +378,3 @@ class Gateway:
 
     def _evidence_report(self) -> EvidenceReport:
         return EvidenceReport(self.name, self.boot, self._ledger.settled(self._clock.monotonic()))
-
-
-def error_kind(failure: SerinusError | None) -> str:
-    """Name how a request failed: "", a model error's kind, or ``platform``."""
-    if failure is None:
-        return ""
-    return failure.kind if isinstance(failure, ModelError) else "platform"

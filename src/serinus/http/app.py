@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -14,11 +15,13 @@ from serinus import __version__
 from serinus.assembly import System
 from serinus.core.errors import SerinusError
 from serinus.gateway import Gateway
-from serinus.http import control, evidence, operations, problems
+from serinus.http import control, evidence, invocations, oip, oip_metadata, operations, problems, stream, timeline
 from serinus.http.asgi import Application
+from serinus.http.front import Front
 from serinus.http.guard import LoopbackGuard
 from serinus.http.limits import BodyLimit
 from serinus.http.openapi import PROBLEM, predict_path
+from serinus.http.openapi_rows import row_paths
 from serinus.http.predict import PredictRoute
 from serinus.settings import ServerSettings
 
@@ -36,7 +39,11 @@ Enter = Callable[[], AbstractAsyncContextManager[System]]
 def application(settings: ServerSettings, plane: FastAPI, *, loopback_only: bool) -> Application:
     """Put the prediction route and the limits around a control plane: the whole ASGI application."""
     limit = settings.max_request_bytes
-    route = PredictRoute(BodyLimit(plane, limit), lambda: _gateway(plane), limit)
+    gateway = partial(_gateway, plane)
+    others: Application = BodyLimit(plane, limit)
+    for protocol, answer in ((invocations.PATHS, invocations.invoke), (oip.PATHS, oip.infer)):
+        others = Front(others, gateway, limit, protocol, answer)
+    route = PredictRoute(others, gateway, limit)
     return LoopbackGuard(route) if loopback_only else route
 
 
@@ -66,6 +73,9 @@ def control_plane(system: Enter, *, serves: bool = True) -> FastAPI:
         app.include_router(control.models)
         app.include_router(control.deployments)
         app.include_router(evidence.evidence)
+        app.include_router(oip_metadata.router)
+        app.include_router(timeline.router)
+        app.include_router(stream.router)
     app.add_exception_handler(SerinusError, _on_serinus_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error if serves else _on_checkers_http_error)
@@ -90,6 +100,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
         )
         schema["paths"]["/predict/{deployment}"] = predict_path()
+        schema["paths"] |= row_paths()
         app.openapi_schema = schema
     return app.openapi_schema
 
@@ -132,7 +143,7 @@ async def _on_checkers_http_error(request: Request, error: Exception) -> Respons
     return await _on_http_error(request, error)
 
 
-_OF_GATEWAYS = {"artifacts", "models", "deployments", "predict"}
+_OF_GATEWAYS = {"artifacts", "models", "deployments", "predict", "v2", "invocations", "events", "production"}
 """What the paths begin with that a checker does not have."""
 
 

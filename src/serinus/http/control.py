@@ -1,4 +1,4 @@
-"""The control plane's routes: models, deployments, commands, timeline."""
+"""The control plane's routes: models, deployments, commands."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,8 +21,7 @@ from serinus.core.commands import (
     StartCanary,
     Undo,
 )
-from serinus.core.errors import InvalidInput, Unavailable
-from serinus.core.events import EventKind
+from serinus.core.errors import Unavailable
 from serinus.core.names import VersionRef
 from serinus.core.policy import Settings
 from serinus.core.records import Lineage, Once
@@ -207,9 +206,17 @@ async def configure(call: Commanded, name: Name, body: schemas.SettingsChange) -
     return await call.execute(name, command, expected)
 
 
-@deployments.post("/{name}/canary", status_code=201, summary="Start a canary")
+@deployments.post(
+    "/{name}/canary",
+    status_code=201,
+    summary="Start a canary",
+    responses={200: {"description": "What it would come to: a dry run changes nothing"}},
+)
 async def start(call: Commanded, name: Name, body: schemas.CanaryIn) -> Document:
-    """Load, warm and check a version, then give it its first share of the traffic."""
+    """Load, warm and check a version, then give it its first share of the traffic.
+
+    With ``dry_run`` it is given none, and the answer (200) is what would come of it; it is refused just the same.
+    """
     plan, weight = body.way()
     model = body.model if body.model is not None else (await call.system.engine.deployment(name)).baseline.model
     command = StartCanary(
@@ -220,6 +227,11 @@ async def start(call: Commanded, name: Name, body: schemas.CanaryIn) -> Document
         actor=call.actor,
         reason=body.reason,
     )
+    if body.dry_run:
+        call.response.status_code = 200
+        rehearsed = await call.system.engine.rehearse(name, command, body.expected_generation)
+        warnings = [*rehearsed.warnings, *standing.withheld(call.system, rehearsed.state)]
+        return documents.of_rehearsed(rehearsed) | {"warnings": warnings}
     return await call.execute(name, command, body.expected_generation)
 
 
@@ -253,28 +265,3 @@ async def list_rollouts(system: In, name: Name, limit: Annotated[int, Query(ge=1
     """List a deployment's rollouts, newest first."""
     await system.engine.deployment(name)
     return {"rollouts": [documents.of_rollout(each) for each in await system.store.rollouts(name, limit=limit)]}
-
-
-@deployments.get("/{name}/events", summary="Read the timeline")
-async def list_events(
-    system: In,
-    name: Name,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Id of the last event already seen")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    order: Annotated[str, Query(pattern="^(asc|desc)$")] = "asc",
-    kind: Annotated[list[str] | None, Query(description="Only these kinds")] = None,
-) -> Document:
-    """Page through the append-only timeline; ``next`` is what to pass as ``after``, null at the end."""
-    await system.engine.deployment(name)
-    unknown = sorted(set(kind or ()) - set(EventKind))
-    if unknown:
-        raise InvalidInput(
-            f"There are no events of kind {', '.join(unknown)}.",
-            field="kind",
-            remedy=f"Kinds: {', '.join(EventKind)}.",
-        )
-    events = await system.store.events(
-        name, after=after, limit=limit + 1, newest_first=order == "desc", kinds=kind or ()
-    )
-    page, more = events[:limit], len(events) > limit
-    return {"events": [documents.of_event(each) for each in page], "next": page[-1].id if more else None}

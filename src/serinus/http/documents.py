@@ -1,17 +1,20 @@
 """What the control plane gives: values of the core as JSON documents."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 
-from serinus.core.deployment import Deployment, Rollout
-from serinus.core.evidence import Counts, Evidence, arm, log_quantile
+from serinus.core.deployment import ALL, Deployment, Rollout
+from serinus.core.evidence import GROWTH, LAST_BUCKET, Counts, Evidence, arm, log_quantile
 from serinus.core.judge import ArmReport, MetricVerdict
 from serinus.core.lifecycle import possible
-from serinus.core.policy import Settings, policy_values
+from serinus.core.policy import GUARDRAIL, Policy, SequentialPolicy, Settings, ThresholdPolicy, policy_values
+from serinus.core.production import Production
 from serinus.core.records import HealthSnapshot, ModelSummary, ModelVersion, RecordedEvent
-from serinus.core.routing import Role
-from serinus.core.verdicts import encoded_metric
-from serinus.engine import Done
+from serinus.core.routing import Role, split_of
+from serinus.core.verdicts import encoded_metric, encoded_verdict
+from serinus.engine import Done, Rehearsed
 from serinus.plans import to_document
 
 Document = dict[str, object]
@@ -90,6 +93,20 @@ def of_done(done: Done) -> Document:
     }
 
 
+def of_rehearsed(rehearsed: Rehearsed) -> Document:
+    """Describe what the start of a canary would come to."""
+    state = rehearsed.state
+    split = split_of(state)
+    would = {
+        "generation": state.generation,
+        "status": state.status,
+        "replaces": rehearsed.replaces or None,
+        "rollout": of_rollout(state.rollout) if state.rollout else None,
+        "split": {"baseline": round(ALL - split.weight, 2), "canary": split.weight},
+    }
+    return {"deployment": state.name, "dry_run": True, "would": would}
+
+
 def of_deployment(state: Deployment) -> Document:
     """Describe a deployment; ``rollout`` is the active one or the last that ended."""
     return {
@@ -111,6 +128,7 @@ def of_event(recorded: RecordedEvent) -> Document:
     event = recorded.event
     return {
         "id": recorded.id,
+        "deployment": event.deployment,
         "at": event.at.isoformat(),
         "kind": str(event.kind),
         "actor": event.actor,
@@ -118,6 +136,20 @@ def of_event(recorded: RecordedEvent) -> Document:
         "rollout": event.rollout or None,
         "generation": event.generation,
         "data": dict(event.data),
+    }
+
+
+def of_production(was: Production) -> Document:
+    """Describe what was in production; ``canary`` is null where the baseline was alone."""
+    return {
+        "baseline": was.baseline,
+        "canary": was.canary or None,
+        "weight": was.weight if was.canary else None,
+        "status": was.status,
+        "rollout": was.rollout or None,
+        "generation": was.generation,
+        "since": was.since.isoformat(),
+        "event": of_event(was.event),
     }
 
 
@@ -144,9 +176,8 @@ def of_health(state: Deployment, snapshot: HealthSnapshot | None) -> Document:
     }
 
 
-def of_metrics(state: Deployment, evidence: Evidence) -> Document:
-    """Describe what both arms did in the active or last rollout, or since the start where there was none."""
-    rollout = state.rollout
+def of_metrics(state: Deployment, rollout: Rollout | None, evidence: Evidence) -> Document:
+    """Describe what both arms did in a rollout, or since the start outside of any."""
     baseline = rollout.baseline if rollout else state.baseline
     return {
         "deployment": state.name,
@@ -155,6 +186,84 @@ def of_metrics(state: Deployment, evidence: Evidence) -> Document:
         "baseline": _of_counts(str(baseline), arm(evidence, Role.BASELINE)),
         "canary": _of_counts(str(rollout.canary), arm(evidence, Role.CANARY)) if rollout else None,
     }
+
+
+def of_history(
+    rollout: Rollout,
+    checks: Sequence[HealthSnapshot],
+    weights: Sequence[tuple[datetime, float]],
+    policy: Policy | None,
+) -> Document:
+    """Describe checks of a rollout, oldest first; ``weights`` are its shares, each with the time from which on."""
+    since = [at for at, _ in weights]
+    shares = [0.0, *(share for _, share in weights)]
+    return {
+        "rollout": of_rollout(rollout),
+        "policy": policy_values(policy) if policy else None,
+        "thresholds": _of_thresholds(policy),
+        "points": [_of_point(each, shares[bisect_right(since, each.at)]) for each in checks],
+        "last": encoded_verdict(checks[-1].verdict) if checks and checks[-1].verdict else None,
+    }
+
+
+def _of_point(check: HealthSnapshot, weight: float) -> Document:
+    verdict = check.verdict
+    return {
+        "at": check.at.isoformat(),
+        "weight": weight,
+        "health": verdict.health.value if verdict else None,
+        "reason": check.reason,
+        "action": check.action,
+        "baseline": _of_report(verdict.baseline) if verdict else None,
+        "canary": _of_report(verdict.canary) if verdict else None,
+        "metrics": [
+            {
+                "name": each.name,
+                "finding": each.finding.value,
+                "odds_against": each.odds_against,
+                "odds_for": each.odds_for,
+                "difference": each.difference,
+                "low": each.low,
+                "high": each.high,
+            }
+            for each in (verdict.metrics if verdict else ())
+        ],
+    }
+
+
+def _of_thresholds(policy: Policy | None) -> Document | None:
+    """Describe what the evidence has to come to; where differences decide, those that hold and that roll back."""
+    if isinstance(policy, SequentialPolicy):
+        return {
+            "rollback_odds": round(1.0 / policy.alpha, 9),
+            "promotion_odds": round(1.0 / policy.beta, 9),
+            "metrics": [
+                {
+                    "name": "errors",
+                    "role": policy.error_role,
+                    "tolerance": policy.tolerated_errors,
+                    "margin": policy.error_margin,
+                },
+                {
+                    "name": "p95",
+                    "role": policy.p95_role,
+                    "tolerance": policy.tolerated_p95_ms,
+                    "margin": policy.p95_margin_ms,
+                },
+            ],
+        }
+    if isinstance(policy, ThresholdPolicy):
+        deltas = {"errors": policy.error_delta, "p95": policy.p95_delta_ms}
+        return {
+            "rollback_odds": None,
+            "promotion_odds": None,
+            "min_requests": policy.min_requests,
+            "metrics": [
+                {"name": name, "role": GUARDRAIL, "hold": delta / 2, "rollback": delta}
+                for name, delta in deltas.items()
+            ],
+        }
+    return None
 
 
 def _waiting(rollout: Rollout | None, last: HealthSnapshot | None) -> str:
@@ -198,6 +307,16 @@ def _of_counts(version: str, counts: Counts) -> Document:
         "p95_ms": log_quantile(counts.latency, 0.95),
         "p99_ms": log_quantile(counts.latency, 0.99),
         "mean_ms": round(counts.latency_sum_ms / asked, 3) if asked else None,
+        "latency": [_of_bucket(index, count) for index, count in sorted(counts.latency.items())],
+    }
+
+
+def _of_bucket(index: int, count: int) -> Document:
+    """Describe a log bucket of latency; the last has no upper edge."""
+    return {
+        "low_ms": round(GROWTH ** (index - 1), 3) if index else 0.0,
+        "high_ms": round(GROWTH**index, 3) if index < LAST_BUCKET else None,
+        "count": count,
     }
 
 

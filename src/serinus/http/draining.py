@@ -23,21 +23,27 @@ class Draining:
         self._begun = False
 
     def listen(self, plane: FastAPI) -> None:
-        """Wait for SIGTERM from now on; what was to happen then happens after the delay."""
-        end = signal.getsignal(signal.SIGTERM)
+        """Hear of the end from now on, and tell it to what would last for ever: streams of events.
+
+        What was to happen on SIGTERM happens after the delay, what was to happen on Ctrl-C at once.
+        """
+        ends = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         loop = asyncio.get_running_loop()
-        if not self._delay_s or not callable(end):
-            return
 
         def begin(number: int, frame: FrameType | None) -> None:
             plane.state.draining = True
-            if self._begun:  # told twice: at once
+            end = ends[signal.Signals(number)]
+            if not callable(end):
+                return
+            if self._begun or not self._delay_s or number == signal.SIGINT:  # told twice: at once
                 end(number, frame)
                 return
             self._begun = True
             loop.call_soon_threadsafe(loop.call_later, self._delay_s, end, number, frame)
 
-        signal.signal(signal.SIGTERM, begin)
+        for number, end in ends.items():
+            if callable(end):
+                signal.signal(number, begin)
 
     def around(self, inside: Application) -> Application:
         """Ask callers to close their connections once the end has begun."""

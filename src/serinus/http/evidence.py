@@ -47,11 +47,21 @@ async def health(system: In, name: Name) -> Document:
 
 
 @evidence.get("/{name}/metrics", summary="See what both arms do")
-async def metrics(system: In, name: Name) -> Document:
-    """Give requests, errors and latency of both arms over the active or last rollout."""
+async def metrics(
+    system: In,
+    name: Name,
+    rollout: Annotated[str | None, Query(description="Default: the last one", examples=["heart-prod:3"])] = None,
+    *,
+    between: Annotated[bool, Query(description="Instead: what was served outside of any rollout")] = False,
+) -> Document:
+    """Give requests, errors and latency of both arms over a rollout, by default the active or last one."""
     state = await system.engine.deployment(name)
-    counted = state.rollout.id if state.rollout else outside(name)
-    return documents.of_metrics(state, await system.gatherer.totals(counted))
+    about = None if between else state.rollout
+    if rollout is not None and (about is None or about.id != rollout):
+        about = await system.store.rollout(rollout)
+        if about is None or rollout.rpartition(":")[0] != name:
+            raise _no_rollout(name, rollout)
+    return documents.of_metrics(state, about, await system.gatherer.totals(about.id if about else outside(name)))
 
 
 @evidence.get("/{name}/explain", summary="See why a rollout came to what it came to")
@@ -177,7 +187,7 @@ async def _rate(system: System, name: str) -> float:
             remedy="Give the requests a second that you expect (rate).",
         )
     span_s = (datetime.now(UTC) - newest[-1].at).total_seconds()
-    return len(newest) / max(span_s, 1.0)
+    return sum(record.begins_request for record in newest) / max(span_s, 1.0)
 
 
 async def _baseline(system: System, state: Deployment) -> Baseline:

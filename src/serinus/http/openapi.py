@@ -38,17 +38,18 @@ PROBLEM: dict[str, Any] = {
 _SCALAR: dict[str, Any] = {"type": ["boolean", "integer", "number", "string"]}
 _REQUEST: dict[str, Any] = {
     "type": "object",
-    "required": ["features"],
+    "anyOf": [{"required": ["features"]}, {"required": ["entity_id"]}],
     "additionalProperties": False,
     "properties": {
         "features": {
             "type": "object",
-            "description": "One value for each feature of the baseline's signature, by name",
+            "description": "One value for each feature of the baseline's signature, by name; where the deployment has "
+            "a feature_service, those that are left out are looked up by entity_id",
             "additionalProperties": {"type": ["boolean", "integer", "number", "string", "null"]},
         },
         "entity_id": {
             "type": ["string", "integer", "null"],
-            "description": "Whom the request is about; routes a sticky deployment",
+            "description": "Whom the request is about; routes a sticky deployment, and is whose features are looked up",
         },
     },
     "example": {"entity_id": "patient-17", "features": {"age": 63, "chol": 233, "thal": None}},

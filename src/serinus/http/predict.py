@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from serinus.core.errors import InvalidInput
 from serinus.gateway import Gateway
 from serinus.http import problems
 from serinus.http.asgi import Application, Disconnected, Receive, Scope, Send, header, read_body, refuse, respond
+from serinus.http.reading import misshapen, not_json
 
 PREFIX = "/predict/"
 REMEDY = "Send one row a request; SERINUS_MAX_REQUEST_BYTES sets the limit."
@@ -17,7 +17,7 @@ REMEDY = "Send one row a request; SERINUS_MAX_REQUEST_BYTES sets the limit."
 class Request(msgspec.Struct, forbid_unknown_fields=True):
     """What a caller sends."""
 
-    features: Any  # the signature checks it, so that an error names the feature
+    features: Any = None  # the signature checks it, so that an error names the feature
     entity_id: str | int | None = None
 
 
@@ -64,13 +64,9 @@ class PredictRoute:
         try:
             return self._decoder.decode(body)
         except msgspec.ValidationError as wrong:
-            what, _, place = str(wrong).partition(" - at `$")
-            field = place.rstrip("`").lstrip(".").removesuffix("[...]") or "body"
-            raise InvalidInput(
-                f"{field}: {what}.", field=field, remedy='Send {"features": {name: value, ...}, "entity_id": "..."}.'
-            ) from wrong
+            raise misshapen(wrong, 'Send {"features": {name: value, ...}, "entity_id": "..."}.') from wrong
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-            raise problems.Malformed(f"The body is not JSON: {wrong}.", field="body") from wrong
+            raise not_json(wrong) from wrong
 
 
 def _is_ours(path: str) -> bool:

@@ -39,6 +39,13 @@ class TooLarge(errors.SerinusError):
     title = "Request too large"
 
 
+class MediaType(errors.SerinusError):
+    """A request body in a form that is not read here."""
+
+    code = "SERINUS-MEDIA-TYPE"
+    title = "Unsupported media type"
+
+
 class Forbidden(errors.SerinusError):
     """A request from a place that may not make it."""
 
@@ -69,7 +76,14 @@ class OfStatus(errors.SerinusError):
         self.code = f"SERINUS-HTTP-{status}"
 
 
-_EDGE_STATUS: dict[type[errors.SerinusError], int] = {Malformed: 400, TooLarge: 413, Forbidden: 403, OnlyChecks: 404}
+_EDGE_STATUS: dict[type[errors.SerinusError], int] = {
+    Malformed: 400,
+    TooLarge: 413,
+    MediaType: 415,
+    Forbidden: 403,
+    OnlyChecks: 404,
+}
+_MLFLOW_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 503: "TEMPORARILY_UNAVAILABLE"}
 
 
 def status_of(error: errors.SerinusError) -> int:
@@ -96,7 +110,19 @@ def problem(error: errors.SerinusError, instance: str) -> dict[str, object]:
         document["field"] = error.field
     if error.remedy:
         document["remedy"] = error.remedy
-    return {**error.details, **document}
+    return {**error.details, **_in_dialect(error, instance), **document}
+
+
+def _in_dialect(error: errors.SerinusError, instance: str) -> dict[str, object]:
+    """Say the same once more as the clients of another protocol look for it, where one is spoken."""
+    kind = instance.split("/")[1:2]
+    if kind == ["v2"]:  # Open Inference Protocol
+        return {"error": str(error)}
+    if kind == ["invocations"]:  # MLflow
+        status = status_of(error)
+        default = "BAD_REQUEST" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "INTERNAL_ERROR"
+        return {"error_code": _MLFLOW_CODES.get(status, default), "message": str(error)}
+    return {}
 
 
 def headers(error: errors.SerinusError) -> dict[str, str]:

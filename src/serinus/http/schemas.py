@@ -35,7 +35,10 @@ class ArtifactIn(Body):
     """An artifact that was uploaded with PUT /artifacts/{digest}."""
 
     digest: str = Field(examples=["sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
-    format: str = Field(description="skops, onnx, joblib or pickle", examples=["skops"])
+    format: str = Field(
+        description="oip (a remote model), skops, onnx, xgboost, lightgbm, torchscript, joblib or pickle",
+        examples=["skops"],
+    )
 
 
 class LineageIn(Body):
@@ -111,6 +114,10 @@ class SettingsIn(Body):
         default=None, description="Share from which promotion is automatic, percent"
     )
     policy: PolicyIn | None = None
+    feature_service: str | None = Field(
+        default=None, description='Feast feature service of what callers do not send; "" for none', examples=["hearts"]
+    )
+    feature_entity: str | None = Field(default=None, description="Its join key; default: entity_id")
 
     def over(self, present: Settings) -> Settings:
         """Give the settings with these on top; InvalidInput names a value that cannot be."""
@@ -149,6 +156,7 @@ class CanaryIn(Body):
         examples=["standard"],
     )
     replace: bool = Field(default=False, description="Roll back the canary that is under way, if there is one")
+    dry_run: bool = Field(default=False, description="Only say what a start would come to; it is checked all the same")
     reason: Reason = ""
     expected_generation: Generation = None
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -59,7 +60,7 @@ class ThreadPredictors:
 
 
 class ThreadPredictor:
-    """Answers with one model on its own daemon threads, row by row, in the order of the requests.
+    """Answers with one model on its own daemon threads, request by request, in the order of the requests.
 
     Daemon threads, unlike ``concurrent.futures``' ones, are not waited for when the process ends: a model that
     hangs for ever keeps its threads for ever, and nothing else.
@@ -82,14 +83,18 @@ class ThreadPredictor:
         return self._version
 
     async def predict(self, row: Row, timeout_s: float) -> Answer:
-        """Answer for one row in training order, within ``timeout_s`` seconds from now.
+        """Answer for one row in training order, within ``timeout_s`` seconds from now; raises what others do."""
+        return (await self.predict_rows([row], timeout_s))[0]
+
+    async def predict_rows(self, rows: Sequence[Row], timeout_s: float) -> list[Answer]:
+        """Answer for rows in training order, asked of the model at once, within ``timeout_s`` seconds from now.
 
         Raises:
             ModelError: the model raised. ModelTimeout: no answer in time, waiting included; a request that had not
             begun is dropped. BadOutput: NaN, infinity, a wrong shape or kind. Overloaded: the queue is full; nothing
             was begun. Unavailable: the predictor is closed.
         """
-        job = _Job(row)
+        job = _Job(rows)
         with self._change:
             if self._closed:
                 raise self._gone()
@@ -141,8 +146,8 @@ class ThreadPredictor:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            job.settle(self._outcome(job.row))
-            del job  # not to keep the row while waiting for the next one
+            job.settle(self._outcome(job.rows))
+            del job  # not to keep the rows while waiting for the next one
 
     def _next(self) -> "_Job | None":
         with self._change:
@@ -152,15 +157,15 @@ class ThreadPredictor:
                 self._change.wait()
             return self._waiting.popitem(last=False)[0]
 
-    def _outcome(self, row: Row) -> Answer | ModelError:
+    def _outcome(self, rows: Sequence[Row]) -> list[Answer] | ModelError:
         try:
-            raw: object = self._model.predict([row])
+            raw: object = self._model.predict(rows)
         except BaseException as failure:  # noqa: BLE001 - a model that calls sys.exit() ends itself, not the thread
             return _caused(ModelError(f"{self._version.ref} raised {_said(failure)}"), failure)
         if not isinstance(raw, RawOutput):
             return BadOutput(f"The model answered with a {type(raw).__name__}.")
         try:
-            return read_answers(raw, self._version.signature.output, 1)[0]
+            return read_answers(raw, self._version.signature.output, len(rows))
         except BadOutput as failure:
             return failure
         except Exception as failure:  # noqa: BLE001 - whatever cannot be read is no answer
@@ -170,14 +175,14 @@ class ThreadPredictor:
 class _Job:
     """One request: made on an event loop, settled from anywhere, once."""
 
-    __slots__ = ("answer", "loop", "row")
+    __slots__ = ("answer", "loop", "rows")
 
-    def __init__(self, row: Row) -> None:
-        self.row = row
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
         self.loop = asyncio.get_running_loop()
-        self.answer: asyncio.Future[Answer] = self.loop.create_future()
+        self.answer: asyncio.Future[list[Answer]] = self.loop.create_future()
 
-    def settle(self, outcome: Answer | SerinusError) -> None:
+    def settle(self, outcome: list[Answer] | SerinusError) -> None:
         """Hand over the outcome; it is discarded if nobody waits any more."""
         with suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(_settle, self.answer, outcome)

@@ -3,6 +3,8 @@
 import re
 from urllib.parse import urlsplit
 
+from serinus.core.endpoint import checked_place, parsed_tokens
+
 MASK = "********"
 """Stands for a secret that is there, whatever its length."""
 
@@ -165,6 +167,50 @@ def checked_endpoint(url: str) -> str:
     if not usable or "@" in url or "?" in url:
         raise Wrong("it is no address of an S3 server", remedy)
     return url
+
+
+def checked_engine(place: str) -> str:
+    """Give back a place where engines may compute remote versions; Wrong if it is none."""
+    try:
+        return checked_place(place)
+    except ValueError as wrong:
+        raise Wrong(
+            str(wrong), "Write them as triton, triton:8000 or http://triton:8000, with commas in between."
+        ) from None
+
+
+def check_engine_tokens(text: str) -> None:
+    """Wrong if one of them is not a place and the token that engines there are shown."""
+    try:
+        parsed_tokens(text)
+    except ValueError as wrong:
+        raise Wrong(
+            str(wrong), "Write triton:8000=TOKEN or https://ml.example.org=TOKEN, with commas in between."
+        ) from None
+
+
+def checked_feature_server(url: str) -> str:
+    """Give the address of a feature server back, without a slash at its end; Wrong if it is none."""
+    try:
+        known = checked_place(url)
+    except ValueError:
+        known = ""
+    if scheme_of(known) not in {"http", "https"}:
+        raise Wrong("it is no address of a feature server", "Write http://HOST:PORT, where `feast serve` listens.")
+    return known.rstrip("/")
+
+
+def checked_lineage_server(url: str) -> str:
+    """Give the address of a server that takes OpenLineage back, without a slash at its end; Wrong if it is none."""
+    remedy = "Write http://HOST:PORT or https://HOST, without the path /api/v1/lineage, which is the same for all."
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in url or "?" in url or "#" in url:
+        raise Wrong("it is no address of a server that takes OpenLineage", remedy)
+    return url.rstrip("/")
 
 
 def scheme_of(url: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_serializer, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from serinus.settings import addresses
+from serinus.settings import addresses, mlflow_names, targets
 from serinus.settings.addresses import Wrong, masked
 from serinus.settings.files import PREFIX, SECRET_BEARING, SecretFiles
 
@@ -117,13 +117,58 @@ class ServerSettings(BaseSettings):
         description="Predictions that may wait for the database; more are dropped, counted",
     )
     max_request_bytes: int = Field(1_048_576, ge=1024, description="Largest prediction request or command, bytes")
+    max_rows: int = Field(1000, ge=1, le=100_000, description="Rows that a request for predictions may have")
     max_artifact_bytes: int = Field(1_073_741_824, ge=1024, description="Largest model file, bytes")
     allow_pickle: bool = Field(
         default=False, description="Load joblib and pickle files, which can run any code as this server"
     )
+    allow_torchscript: bool = Field(
+        default=False, description="Load TorchScript files, which can read and write files as this server"
+    )
     trusted_types: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="Further types, comma-separated, that a skops file may hold"
     )
+    remote_models: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Where engines of remote versions may be, comma-separated: hosts, HOST:PORT or beginnings of URLs",
+    )
+    remote_tokens: SecretStr = Field(
+        SecretStr(""),
+        description="What engines are shown as bearer tokens, comma-separated: PLACE=TOKEN, places as those above",
+    )
+    remote_concurrency: int = Field(
+        32, ge=1, le=10_000, description="Requests under way at once for each remote version; more wait in its queue"
+    )
+    feast_url: str = Field("", description="Address of a Feast feature server; default: no features are looked up")
+    feast_timeout: float = Field(0.2, ge=0.005, le=60, description="Deadline of a feature lookup, seconds")
+    feast_ttl: float = Field(1.0, ge=0, le=86_400, description="Seconds that looked-up features are used again; 0: not")
+    webhook_urls: SecretStr = Field(
+        SecretStr(""), description="Addresses, comma-separated, that each event is posted to as a signed CloudEvent"
+    )
+    webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Signs what is posted to webhooks: whsec_ and base64; several, comma-separated, while it changes",
+    )
+    notify_urls: SecretStr = Field(
+        SecretStr(""), description="Where people are told, comma-separated, as Apprise writes it: slack://…, mailto://…"
+    )
+    notify_kinds: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Kinds of events, comma-separated, that people are told of; default: what somebody may have to see",
+    )
+    openlineage_url: str = Field(
+        "", description="Server that is told of rollouts in OpenLineage, as http://HOST:PORT; default: none"
+    )
+    openlineage_namespace: str = Field("serinus", description="Namespace of jobs and datasets in OpenLineage")
+    mlflow_tracking_uri: str = Field(
+        "",
+        description="MLflow server whose versions get aliases and tags by what becomes of them here, as "
+        "http://HOST:PORT; default: none",
+    )
+    mlflow_champion: str = Field(
+        "champion", description="Alias in MLflow of the baseline after a promotion; {deployment}: the deployment's name"
+    )
+    mlflow_challenger: str = Field("challenger", description="Alias in MLflow of the canary while it runs; likewise")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="Messages on stderr: auto, json or text")
 
     @classmethod
@@ -170,10 +215,67 @@ class ServerSettings(BaseSettings):
     def _is_endpoint(cls, value: str) -> str:
         return addresses.checked_endpoint(value) if value else value
 
-    @field_validator("trusted_types", mode="before")
+    @field_validator("remote_models", mode="before")
+    @classmethod
+    def _are_places(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return [addresses.checked_engine(part.strip()) for part in value.split(",") if part.strip()]
+
+    @field_validator("remote_tokens")
+    @classmethod
+    def _are_tokens(cls, value: SecretStr) -> SecretStr:
+        addresses.check_engine_tokens(value.get_secret_value())
+        return value
+
+    @field_validator("feast_url")
+    @classmethod
+    def _is_feature_server(cls, value: str) -> str:
+        return addresses.checked_feature_server(value) if value else value
+
+    @field_validator("trusted_types", "notify_kinds", mode="before")
     @classmethod
     def _split_types(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("webhook_urls")
+    @classmethod
+    def _are_webhooks(cls, value: SecretStr) -> SecretStr:
+        targets.check_web_addresses(value.get_secret_value(), "a webhook")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _can_sign(cls, value: SecretStr) -> SecretStr:
+        targets.check_secrets(value.get_secret_value())
+        return value
+
+    @field_validator("notify_urls")
+    @classmethod
+    def _are_addresses(cls, value: SecretStr) -> SecretStr:
+        targets.check_notify_addresses(value.get_secret_value())
+        return value
+
+    @field_validator("notify_kinds")
+    @classmethod
+    def _are_kinds(cls, value: frozenset[str]) -> frozenset[str]:
+        targets.check_kinds(value)
+        return value
+
+    @field_validator("openlineage_url")
+    @classmethod
+    def _takes_lineage(cls, value: str) -> str:
+        return addresses.checked_lineage_server(value) if value else value
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _is_tracking_server(cls, value: str) -> str:
+        return mlflow_names.checked_tracking_server(value) if value else value
+
+    @field_validator("mlflow_champion", "mlflow_challenger")
+    @classmethod
+    def _is_alias(cls, value: str) -> str:
+        return mlflow_names.checked_alias(value)
 
     @field_validator("hash_key")
     @classmethod
@@ -238,6 +340,22 @@ def _clashes(settings: ServerSettings) -> Iterator[Clash]:
             "SERINUS_REDIS_URL is set, and SERINUS_HASH_KEY is not: each gateway would make a key of its own, route "
             "entities its own way, and write hashes into the log that match no other gateway's.",
             "Make a key with `openssl rand -hex 32`, and give it to every gateway in SERINUS_HASH_KEY or a file.",
+        )
+    if settings.webhook_urls.get_secret_value() and not settings.webhook_secret.get_secret_value():
+        yield Clash(
+            "webhook_secret",
+            frozenset({"webhook_urls", "webhook_secret"}),
+            "SERINUS_WEBHOOK_URLS is set, and SERINUS_WEBHOOK_SECRET is not: nobody could tell what is posted there "
+            "from what anybody else posts.",
+            'Make one with `echo "whsec_$(openssl rand -base64 32)"`, and give it to the receivers as well.',
+        )
+    if settings.mlflow_champion == settings.mlflow_challenger:
+        yield Clash(
+            "mlflow_challenger",
+            frozenset({"mlflow_champion", "mlflow_challenger"}),
+            f"SERINUS_MLFLOW_CHAMPION and SERINUS_MLFLOW_CHALLENGER are both {settings.mlflow_champion!r}: one alias "
+            "cannot name two versions.",
+            "Give them different names.",
         )
     if bool(settings.s3_access_key_id) != bool(settings.s3_secret_access_key.get_secret_value()):
         given, missing = "SERINUS_S3_ACCESS_KEY_ID", "SERINUS_S3_SECRET_ACCESS_KEY"

@@ -12,7 +12,16 @@ from serinus.settings.addresses import Wrong
 
 PREFIX = "SERINUS_"
 SUFFIX = "_FILE"
-SECRET_BEARING = ("database_url", "redis_url", "s3_secret_access_key", "hash_key")
+SECRET_BEARING = (
+    "database_url",
+    "redis_url",
+    "s3_secret_access_key",
+    "hash_key",
+    "remote_tokens",
+    "webhook_urls",
+    "webhook_secret",
+    "notify_urls",
+)
 """The fields that may come from a file: SERINUS_<NAME>_FILE names it."""
 
 _LONGEST = 65_536

@@ -15,7 +15,7 @@ from serinus.settings.addresses import MASK, Wrong, masked
 from serinus.settings.fields import Clashing, ServerSettings
 from serinus.settings.files import PREFIX, SECRET_BEARING, SUFFIX, file_of, variable
 
-OF_CLIENTS = frozenset({"SERINUS_URL"})
+OF_CLIENTS = frozenset({"SERINUS_URL", "SERINUS_TOKEN"})
 """Variables that the command line and the Python client read."""
 
 _OF_SERVE = {"SERINUS_HOST": "--host", "SERINUS_PORT": "--port"}

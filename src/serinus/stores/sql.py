@@ -26,8 +26,9 @@ from serinus.core.records import (
     RecordedEvent,
     VersionDraft,
 )
-from serinus.stores import codec, leases
+from serinus.stores import codec, leases, timeline
 from serinus.stores.database import Database, Transactions
+from serinus.stores.outbox import SqlOutbox
 from serinus.stores.outcomes import claim, settle
 from serinus.stores.postgresql import open_postgresql
 from serinus.stores.pruning import prune
@@ -79,6 +80,7 @@ class SqlStore:
         self._reading = self._transactions.reading
         self._writing = self._transactions.writing
         self._unreadable: dict[str, str] = {}
+        self.outbox = SqlOutbox(database, self._transactions)
 
     async def register(self, draft: VersionDraft, now: datetime, *, once: Once | None = None) -> ModelVersion:
         """Give the draft the next number of its model; InvalidInput if it holds what JSON cannot."""
@@ -171,15 +173,31 @@ class SqlStore:
         limit: int = 100,
         newest_first: bool = False,
         kinds: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> list[RecordedEvent]:
-        number = events.c.id
-        wanted = select(events).where(events.c.deployment == deployment)
-        if kinds:
-            wanted = wanted.where(events.c.kind.in_(kinds))
-        if after:
-            wanted = wanted.where(number < after if newest_first else number > after)
-        wanted = wanted.order_by(number.desc() if newest_first else number)
-        return await self._all(wanted.limit(limit), codec.read_event)
+        page = timeline.Page(after, limit, newest_first, (deployment,), kinds, since, until)
+        return await self._all(page.wanted, codec.read_event)
+
+    async def timeline(
+        self,
+        deployments: Sequence[str] = (),
+        *,
+        after: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+        kinds: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[RecordedEvent]:
+        page = timeline.Page(after, limit, newest_first, deployments, kinds, since, until)
+        return await self._all(page.wanted, codec.read_event)
+
+    async def production_events(self, until: datetime, deployment: str | None = None) -> list[RecordedEvent]:
+        return await self._all(timeline.replayed(until, deployment), codec.read_event)
+
+    async def rollout(self, rollout: str) -> Rollout | None:
+        return await self._first(select(rollouts).where(rollouts.c.id == rollout), codec.read_rollout)
 
     async def rollouts(self, deployment: str, *, limit: int = 100) -> list[Rollout]:
         wanted = select(rollouts).where(rollouts.c.deployment == deployment)
@@ -223,6 +241,16 @@ class SqlStore:
         if until is not None:
             wanted = wanted.where(health_snapshots.c.at <= until)
         return await self._all(_newest_snapshots(wanted).limit(limit), codec.read_snapshot)
+
+    async def sampled_snapshots(self, rollout: str, points: int) -> list[HealthSnapshot]:
+        async with self._reading() as connection:
+            numbers = (await connection.execute(timeline.first_checks(rollout, points + 1))).scalars().all()
+            if len(numbers) > points:
+                first, last = (await connection.execute(timeline.bounds(rollout))).one()
+                wanted = timeline.next_checks(rollout, timeline.spread(first, last, points))
+                numbers = sorted(set((await connection.execute(wanted)).scalars().all()))
+            rows = (await connection.execute(timeline.checks(numbers))).all()
+        return [codec.read_snapshot(row) for row in rows]
 
     async def looks(self, rollout: str, *, after: int = 0, limit: int = 1000) -> list[tuple[int, HealthSnapshot]]:
         number = health_snapshots.c.id

@@ -143,17 +143,41 @@ events = Table(
     sqlite_autoincrement=True,
 )
 
+# One row for each event, written with it; it goes when each target has a row of its own in ``notifications``.
 outbox = Table(
     "outbox",
     metadata,
     Column("event", _GROWING_ID, ForeignKey("events.id"), primary_key=True, autoincrement=False),
-    Column("delivered_at", UtcDateTime),
+    Column("delivered_at", UtcDateTime),  # never written; who may change it may lock rows, and change nothing else
 )
-Index(
-    "ix_outbox_undelivered",
-    outbox.c.event,
-    sqlite_where=outbox.c.delivered_at.is_(None),
-    postgresql_where=outbox.c.delivered_at.is_(None),
+
+# Who is told of the events that come after one; a server that has the target in its settings says so now and then.
+notification_targets = Table(
+    "notification_targets",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    Column("begins_after", BigInteger, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+# What a target has yet to be told: a row goes when it has been.
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("target", PlainText, primary_key=True),
+    Column("event", _GROWING_ID, ForeignKey("events.id"), primary_key=True, autoincrement=False),
+    Column("deployment", PlainText, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("refusals", Integer, nullable=False),
+    Column("not_before", UtcDateTime),
+)
+
+# One row: the name by which others know this store's events from those of another one.
+store_identity = Table(
+    "store_identity",
+    metadata,
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("id", PlainText, nullable=False),
 )
 
 health_snapshots = Table(

@@ -63,7 +63,9 @@ POLICIES = st.one_of(
 METRICS = st.lists(some(METRIC), max_size=2)
 ROLLOUTS = some(ROLLOUT, plan=some(PLAN), phase=st.just("baking"))
 COURSES = some(COURSE, policy=POLICIES, promotion=some(["at", "after_s", "reason"]), last=some(["health", "reason"]))
-SETTINGS = some(["sticky", "failover", "promote_from_weight", "new"], policy=POLICIES)
+SETTINGS = some(
+    ["sticky", "failover", "promote_from_weight", "feature_service", "feature_entity", "new"], policy=POLICIES
+)
 DEPLOYMENTS = some(
     ["name", "status", "generation", "baseline", "previous", "created_at", "possible", "warnings"],
     rollout=ROLLOUTS,
@@ -196,3 +198,12 @@ def test_what_there_is_to_know_of_a_deployment_is_shown_with_it() -> None:
     document = {"name": "a", "status": "canary", "warnings": ["the canary gets no traffic"]}
 
     assert "! the canary gets no traffic" in printed(deployment_view, document, Screen(80, unicode=False, now=NOW))
+
+
+@pytest.mark.parametrize(
+    ("service", "said"), [("", "settings  defaults"), ("patients", "settings  features from patients by patient")]
+)
+def test_where_features_are_looked_up_is_said_only_where_they_are(service: str, said: str) -> None:
+    settings = {"sticky": False, "feature_service": service, "feature_entity": "patient", "policy": {}}
+
+    assert said in printed(deployment_view, {"name": "a", "settings": settings}, Screen(80, unicode=False, now=NOW))

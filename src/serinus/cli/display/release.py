@@ -240,8 +240,10 @@ def _settings(settings: object) -> str:
     words = [on if settings[name] else off for name, (on, off) in _SWITCHES.items() if name in settings]
     if number(settings.get("promote_from_weight")):
         words.append(f"promotion from {weight(settings['promote_from_weight'])}")
+    if settings.get("feature_service"):
+        words.append(f"features from {plain(settings['feature_service'])} by {plain(settings.get('feature_entity'))}")
     # What a newer server knows besides is shown as it is.
-    known = {*_SWITCHES, "promote_from_weight", "policy"}
+    known = {*_SWITCHES, "promote_from_weight", "policy", "feature_service", "feature_entity"}
     words += [f"{plain(name)} {scalar(value)}" for name, value in settings.items() if name not in known]
     return ", ".join(word for word in words if word) or "defaults"
 

@@ -29,7 +29,7 @@ def timeline(document: Data, screen: Screen) -> RenderableType:
             Text(when[5:-3] if screen.narrow else when, "dim"),
             ago(event.get("at"), screen.now),
             event_badge(event.get("kind"), screen),
-            Text(_what(event), overflow="fold"),
+            Text(happened(event), overflow="fold"),
         ]
         if not screen.narrow:
             cells.insert(3, Text(plain(event.get("actor"))))
@@ -37,7 +37,8 @@ def timeline(document: Data, screen: Screen) -> RenderableType:
     return table
 
 
-def _what(event: Mapping[str, Any]) -> str:
+def happened(event: Mapping[str, Any]) -> str:
+    """Say in words what an event records, and its reason."""
     data = event.get("data")
     said = _said_by(str(event.get("kind")), data) if isinstance(data, dict) else ""
     return ": ".join(part for part in (said, plain(event["reason"]) if event.get("reason") else "") if part)

@@ -1,0 +1,1 @@
+"""Those who are told of events: webhooks, people by Apprise, servers that take OpenLineage."""
