@@ -61,7 +61,7 @@ class Following:
         await self._board.join(self._gateway, self._on_split)
         await self._settled(until)
         for name in self._refreshing:
-            self._note(name, "its canary gets no traffic until its model is loaded")
+            self._note(name, "its models are still being loaded; until they are, a canary of it gets no traffic")
         self._retrying = asyncio.create_task(self._keep_retrying(), name="retry")
 
     async def stop(self) -> None:
