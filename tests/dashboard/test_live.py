@@ -9,6 +9,7 @@ from tests.dashboard.conftest import BY_HAND, Callers, Dashboard
 from tests.server import Server, eventually
 
 from serinus.client import DocumentClient
+from serinus.examples.heart_disease import story
 
 APPROVED = {
     "apiVersion": "serinus/v1",
@@ -174,6 +175,21 @@ def test_a_plan_goes_on_with_a_persons_word(
     says(page, "Approved")
     (event,) = client.events(stable, kinds=["approved"])["events"]
     assert event["reason"] == "the panels look right"
+
+
+def test_the_demo_leaves_a_canary_that_waits_for_whoever_looks(
+    page: Page, dashboard: Dashboard, client: DocumentClient
+) -> None:
+    client.deploy(story.DEPLOYMENT, models.STABLE, BY_HAND)
+    assert not story.leave_one_to_watch(client)
+    client.start(story.DEPLOYMENT, 2, 20)
+    client.promote(story.DEPLOYMENT)
+
+    assert story.leave_one_to_watch(client)
+
+    opened(page, dashboard, story.DEPLOYMENT)
+    expect(page.get_by_text("The plan waits for a person's word")).to_be_visible()
+    expect(page.get_by_role("button", name="Approve")).to_be_enabled()
 
 
 def test_a_promotion_can_be_undone(page: Page, dashboard: Dashboard, client: DocumentClient, release: str) -> None:
