@@ -11,10 +11,7 @@ from serinus.cli.inputs import read_data, read_signature, read_table_of_examples
 from serinus.cli.messages import warn
 from serinus.cli.remote import remote_package_of
 from serinus.cli.session import Output, Url, connected
-from serinus.client.calls import About
-from serinus.client.provenance import head_commit
 from serinus.core.errors import InvalidInput
-from serinus.core.records import Lineage
 from serinus.core.signature import Signature
 
 if TYPE_CHECKING:
@@ -89,6 +86,11 @@ def register(
 
     Example: canary register heart model.skops --data train.csv --target num --metric accuracy=0.85
     """
+    from serinus.cli.display.models import version_view
+    from serinus.client.calls import About
+    from serinus.client.provenance import head_commit
+    from serinus.core.records import Lineage
+
     lineage = Lineage(
         dataset_digest=_digest(data) if dataset_digest is None else dataset_digest,
         run_id=run_id,
@@ -98,8 +100,6 @@ def register(
     metrics = values.numbers(metric or [], "--metric")
     parameters = values.json_values(param or [], "--param")
     tags = values.pairs(tag or [], "--tag")
-    from serinus.cli.display.models import version_view
-
     if remote is not None or file is None:
         package = remote_package_of(remote, file or data, read_signature(signature), examples)
         tags.setdefault("endpoint", str(remote))

@@ -2,19 +2,22 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serinus.cli.inputs import read_examples
 from serinus.core.endpoint import parsed_tokens, token_for
 from serinus.core.errors import InvalidInput
-from serinus.core.records import Package
 from serinus.core.signature import Signature
+
+if TYPE_CHECKING:
+    from serinus.core.records import Package
 
 TOKENS = "SERINUS_REMOTE_TOKENS"
 
 
 def remote_package_of(
     url: str | None, other: Path | None, signature: Signature | None, examples: Path | None
-) -> Package:
+) -> "Package":
     """Ask the engine what its model takes, and give the model ready for registration; ``other`` may not be given."""
     if url is None:
         raise InvalidInput(

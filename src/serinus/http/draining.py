@@ -2,13 +2,42 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import MutableMapping
 from types import FrameType
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI
 
 from serinus.http.asgi import Application, Receive, Scope, Send
+
+NEWCOMERS_S = 0.5
+"""How long a server that ends waits for the first request of a caller that has just connected."""
+
+_TURN_S = 0.01
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn, not hanging up on those who have connected and not asked yet.
+
+    A caller whose connection was taken cannot know that the server was told to end a moment before; with several
+    processes on one port another one would have answered it.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_TURN_S)  # what was taken from the queue becomes a connection
+        for _ in range(round(NEWCOMERS_S / _TURN_S)):
+            if self.force_exit or not self._has_newcomers:
+                break
+            await asyncio.sleep(_TURN_S)
+        await super().shutdown(sockets)
+
+    @property
+    def _has_newcomers(self) -> bool:
+        return any(getattr(connection, "cycle", connection) is None for connection in self.server_state.connections)
 
 
 class Draining:

@@ -23,7 +23,7 @@ from serinus.core.errors import InvalidInput, SerinusError, Unavailable
 from serinus.home import Home
 from serinus.http.app import application, control_plane
 from serinus.http.asgi import Application
-from serinus.http.draining import Draining
+from serinus.http.draining import Draining, DrainingServer
 from serinus.http.guard import LOOPBACK
 from serinus.http.workers import keep_running
 from serinus.settings import ServerSettings, read_settings
@@ -176,8 +176,8 @@ def _configuration(app: Application | Serving) -> uvicorn.Config:
     )
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, telling when it listens."""
+class _Server(DrainingServer):
+    """A server that tells when it listens."""
 
     on_ready = staticmethod(lambda: None)
 

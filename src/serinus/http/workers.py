@@ -17,6 +17,7 @@ import uvicorn
 
 from serinus.assembly import logger
 from serinus.core.errors import Unavailable
+from serinus.http.draining import DrainingServer
 
 PATIENCE_S = 30.0
 """How long a worker may be silent, or a worker that replaces another one starting, before it is ended."""
@@ -101,7 +102,7 @@ class _Worker:
 
 
 def _work(config: uvicorn.Config, listener: socket.socket, beats: "Connection[bool, bool]") -> None:
-    server = uvicorn.Server(config)
+    server = DrainingServer(config)
     Thread(target=_beat, args=(server, beats), daemon=True).start()
     with suppress(KeyboardInterrupt):  # uvicorn has drained, and raises the signal once more
         server.run(sockets=[listener])
