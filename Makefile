@@ -11,6 +11,9 @@
 PYTHON ?=
 ARGS ?=
 
+# What is installed in .venv is compiled once, and not by every process anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Every file that is installed has the hash that the lock gives for it. uv takes seconds where pip takes minutes; pip

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from tests import copies
 
 import serinus
 from serinus.client import DocumentClient
@@ -122,13 +123,15 @@ def start(home: Path, *arguments: str, command: str = "serve", **settings: str) 
     """Start a server (or, with the command ``check``, a checker) and give it at once, ready or not."""
     home.parent.mkdir(parents=True, exist_ok=True)
     log = home.parent / f"{home.name}.log"
+    command_line = [command, "--home", str(home), "--port", "0", *arguments]
+    process: subprocess.Popen[bytes]
     with log.open("ab") as stderr:
-        process = subprocess.Popen(
-            [*COMMAND, command, "--home", str(home), "--port", "0", *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            env=environment(**settings),
-        )
+        if COMMAND[0] == sys.executable and "--workers" not in arguments:  # workers are copies of their own server's
+            process = copies.begun(command_line, env=environment(**settings), stderr=stderr)
+        else:
+            process = subprocess.Popen(
+                [*COMMAND, *command_line], stdout=subprocess.DEVNULL, stderr=stderr, env=environment(**settings)
+            )
     return Server(process, home, log)
 
 

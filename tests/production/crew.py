@@ -33,8 +33,11 @@ class Crew:
 
     def pids(self) -> set[int]:
         """Give the workers' processes."""
-        children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
-        return {int(pid) for pid in children if b"spawn_main" in command_of(pid)}
+        return {worker for nursery in self.nurseries() for worker in children_of(nursery)}
+
+    def nurseries(self) -> list[int]:
+        """Give the process, if there is one, of which the workers are copies."""
+        return [child for child in children_of(self.server.pid) if b"forkserver" in command_of(child)]
 
     def is_whole(self, *, without: Collection[int] = ()) -> bool:
         """Say whether all workers run, and none of those."""
@@ -87,7 +90,14 @@ def begun(fleet: Fleet, name: str) -> Crew:
     return crew
 
 
-def command_of(pid: str) -> bytes:
+def children_of(pid: int) -> list[int]:
+    """Read which processes a process has begun, none if it has ended."""
+    with suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def command_of(pid: int) -> bytes:
     """Read what a process runs, nothing if it has ended."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -54,6 +54,21 @@ def test_workers_killed_again_and_again_are_each_replaced_soon_and_the_server_en
     assert crew.server.process.wait(SOON_S) == ExitCode.OK
 
 
+def test_workers_are_replaced_when_what_they_are_copies_of_was_killed(fleet: Fleet) -> None:
+    crew = begun(fleet, "home")
+    assert eventually(crew.is_whole)
+    old = crew.pids()
+    (nursery,) = crew.nurseries()
+
+    os.kill(nursery, signal.SIGKILL)
+
+    assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in old))
+    assert eventually(partial(crew.is_whole, without=old))
+    assert eventually(lambda: is_ready(crew.url))
+    crew.server.process.send_signal(signal.SIGTERM)
+    assert crew.server.process.wait(SOON_S) == ExitCode.OK
+
+
 def test_a_silent_worker_keeps_nobody_from_being_replaced_and_is_replaced_itself(fleet: Fleet) -> None:
     crew = begun(fleet, "home")
     assert eventually(crew.is_whole)

@@ -7,6 +7,7 @@ the end of the server.
 import multiprocessing
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,7 +27,12 @@ _BEAT_S = 0.5
 _FIRST_BEATS_S = 0.05
 _TURN_S = 0.25
 _LONGEST_PAUSE_S = 30.0
-_SPAWNING = multiprocessing.get_context("spawn")
+
+# A worker begins as a copy of a process that has imported everything already, where copies are safe.
+_PROCESSES = (
+    multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
+)
+_IMPORTED = ["serinus.http.serving"]
 
 
 def keep_running(config: uvicorn.Config, listener: socket.socket, *, number: int, ending_s: float) -> None:
@@ -39,6 +45,7 @@ def keep_running(config: uvicorn.Config, listener: socket.socket, *, number: int
     Raises:
         Unavailable: the first workers could not start; each has said why.
     """
+    _PROCESSES.set_forkserver_preload(_IMPORTED)
     workers = _Workers(lambda: _Worker(config, listener), number, ending_s)
     signal.signal(signal.SIGTERM, lambda *_: workers.end())
     signal.signal(signal.SIGINT, lambda *_: workers.end())
@@ -50,9 +57,9 @@ class _Worker:
     """A process that serves, and what is known of it from outside."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
-        self._beats, beats = _SPAWNING.Pipe(duplex=False)
+        self._beats, beats = _PROCESSES.Pipe(duplex=False)
         with beats:  # its own copy is the only one that stays open
-            self._process = _SPAWNING.Process(target=_work, args=(config, listener, beats))
+            self._process = _PROCESSES.Process(target=_work, args=(config, listener, beats))
             self._process.start()
         self.begun_at = time.monotonic()
         self.silent_s = 0.0
@@ -198,8 +205,11 @@ class _Workers:
     def _begun(self) -> _Worker | None:
         try:
             return self._begin()
-        except OSError as trouble:  # the machine has no room for one more process
-            logger.warning(f"no worker could be begun: {trouble}; it is tried again in {self._pause():.0f} s")
+        except (
+            OSError,
+            EOFError,
+        ) as trouble:  # no room for one more process, or what makes them was killed
+            logger.warning(f"no worker could be begun: {trouble!r}; it is tried again in {self._pause():.0f} s")
             return None
 
     # ------------------------------------------------------------------------------------------ a hang-up

@@ -1,0 +1,107 @@
+"""Commands run by copies of a process that has imported the server already: a start takes a fraction of the time.
+
+A copy is a child of whoever asked for it, with the arguments, environment, folder and output that it was given, and
+runs what the console command runs.
+"""
+
+import atexit
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import IO, Any, NoReturn
+
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
+_MESSAGE = 1 << 20
+
+
+class Copy(subprocess.Popen[bytes]):
+    """A process that another one has begun, and that is a child of this one."""
+
+    def __init__(self, pid: int, arguments: Sequence[str]) -> None:  # it runs already
+        self.pid = pid
+        self.args = arguments
+        self.stdin = self.stdout = self.stderr = None
+        self.returncode: Any = None
+        self._child_created = True
+        self._waitpid_lock = Lock()
+
+
+def begun(arguments: Sequence[str], *, env: Mapping[str, str], stderr: IO[bytes]) -> Copy:
+    """Run ``canary ARGUMENTS`` in a copy, its standard output going nowhere."""
+    request = json.dumps({"arguments": arguments, "env": dict(env), "cwd": str(Path.cwd())}).encode()
+    with _adopting():
+        original = _original(env["PYTHONPATH"])
+        socket.send_fds(original, [request], [stderr.fileno()])
+        answer = original.recv(64)
+    assert answer, "the process that is copied has ended"
+    return Copy(int(answer), arguments)
+
+
+@contextmanager
+def _adopting() -> Iterator[None]:
+    """Be the parent of processes whose own parent ends meanwhile."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    assert prctl(_SUBREAPER, 1, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())
+    try:
+        yield
+    finally:
+        prctl(_SUBREAPER, 0, 0, 0, 0)
+
+
+@cache
+def _original(path: str) -> socket.socket:
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with its:
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(its.fileno())], pass_fds=[its.fileno()], env=env
+        )
+    atexit.register(process.wait)
+    atexit.register(ours.close)  # which is done first, and ends it
+    return ours
+
+
+def _asked(asking: socket.socket) -> tuple[dict[str, Any], int]:
+    """Answer each request by the number of a process, in which this returns the request and where its errors go."""
+    while True:
+        message, files, _, _ = socket.recv_fds(asking, _MESSAGE, 1)
+        if not message:
+            sys.exit()
+        reading, writing = os.pipe()
+        if (between := os.fork()) == 0:
+            if copy := os.fork():
+                os.write(writing, str(copy).encode())
+                os._exit(0)
+            return json.loads(message), files[0]
+        os.waitpid(between, 0)
+        asking.send(os.read(reading, 64))
+        for file in (reading, writing, *files):
+            os.close(file)
+
+
+def _run(request: Mapping[str, Any], stderr: int) -> NoReturn:
+    from serinus.cli import main
+
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number, file in ((0, nowhere), (1, nowhere), (2, stderr)):
+        os.dup2(file, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.argv = ["canary", *request["arguments"]]
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    import serinus.http.serving  # noqa: F401 - what the copies need
+
+    _run(*_asked(socket.socket(fileno=int(sys.argv[1]))))
