@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from threading import Event
 
@@ -69,7 +70,7 @@ class Crew:
 
         def count() -> None:
             while not ended.wait(0.05):
-                with suppress(OSError):  # whoever was asked was killed
+                with suppress(OSError, HTTPException):  # whoever was asked was killed
                     seen.append(self.counted(deployment))
 
         with ThreadPoolExecutor(1) as thread:
@@ -105,7 +106,7 @@ def command_of(pid: int) -> bytes:
 
 
 def is_ready(url: str) -> bool:
-    with suppress(OSError):
+    with suppress(OSError, HTTPException):
         readings(url)
         return True
     return False
