@@ -93,7 +93,7 @@ services: ## Install the servers that tests start, if they are missing
 lint: $(DEV) ## Check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 	$(BIN)/lint-imports --no-logo
 
 format: $(DEV) ## Format the code and repair what can be repaired
