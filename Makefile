@@ -25,7 +25,7 @@ install = $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashe
 RUN := .venv/.run-lock .venv/.package
 DEV := .venv/.dev-lock .venv/.package
 
-.PHONY: help demo demo-production test services peers lint format bench bench-decisions serve dashboard lock clean
+.PHONY: help demo demo-production environment test services peers lint format bench bench-decisions serve dashboard lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,8 @@ demo: $(RUN) ## Watch a good canary being promoted and a bad one rolled back
 
 demo-production: $(DEV) services ## The same on PostgreSQL, Redis and S3, with two gateways behind a load balancer
 	@$(BIN)/python -m tests.production.demo
+
+environment: $(DEV) ## Make what the tests and the checks run in
 
 # What tests speak to that pins libraries of its own has an environment of its own, from a lock of its own.
 PEERS := $(patsubst requirements/peers/%.lock,.peers/%/.lock,$(wildcard requirements/peers/*.lock))

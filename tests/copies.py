@@ -14,10 +14,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any, NoReturn
 
+_NEEDED = ("serinus.http.serving", "pandas", "skops.io", "sklearn.calibration", "sklearn.compose", "sklearn.ensemble")
+"""What a server imports at its start, and with its first scikit-learn model."""
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
 _MESSAGE = 1 << 20
 
@@ -102,6 +105,6 @@ def _run(request: Mapping[str, Any], stderr: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    import serinus.http.serving  # noqa: F401 - what the copies need
-
+    for module in _NEEDED:
+        import_module(module)
     _run(*_asked(socket.socket(fileno=int(sys.argv[1]))))
