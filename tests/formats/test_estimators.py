@@ -1,4 +1,5 @@
 import warnings
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ class Counting(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
 
 
 def prediction(model: Any, X: Any) -> RawOutput:
-    return EstimatorModel(model, signature_of(X, model)).predict(rows_of(X))
+    """Predict with a model as it is loaded: it is a copy, which may be changed to predict sooner."""
+    return EstimatorModel(deepcopy(model), signature_of(X, model)).predict(rows_of(X))
 
 
 def numbers() -> tuple[Any, Any]:
@@ -87,7 +89,7 @@ def test_the_steps_before_the_last_are_run_once() -> None:
     model = make_pipeline(watch, make_pipeline(StandardScaler(), Counting())).fit(X, y)
     seen.clear()
 
-    prediction(model, X)
+    EstimatorModel(model, signature_of(X, model)).predict(rows_of(X))
 
     assert seen == [len(X)]
     assert sorted(model[-1][-1].asked_) == ["predict", "predict_proba"]

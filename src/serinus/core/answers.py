@@ -1,6 +1,8 @@
 """From a model's raw output to answers; whatever cannot be an answer is a model error."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +26,7 @@ class RawOutput:
     probabilities: NDArray[np.floating] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One prediction: a class with its name and probability (if the model gives one), or a number."""
 
     prediction: Scalar
@@ -33,48 +34,96 @@ class Answer:
     confidence: float | None = None
 
 
+class Columns(NamedTuple):
+    """Answers by column, as they travel between processes: what ``Answer`` has, each as a list of one value a row."""
+
+    predictions: list[Scalar]
+    classes: list[str | None]
+    confidences: list[float | None]
+
+    def answers(self) -> list[Answer]:
+        """Give them row by row."""
+        return list(map(Answer._make, zip(*self, strict=True)))
+
+
 def read_answers(raw: RawOutput, output: Output, rows: int) -> list[Answer]:
     """Read one answer per row, a class as the signature has it; BadOutput for whatever is no prediction."""
+    return read_columns(raw, output, rows).answers()
+
+
+def read_columns(raw: RawOutput, output: Output, rows: int) -> Columns:
+    """Read the answers to so many rows; see ``read_answers``."""
     values = np.asarray(raw.values)
     if values.shape != (rows,):
         raise BadOutput(f"The model answered with shape {values.shape} for {rows} row(s).")
     if values.dtype.kind not in _KINDS:
         raise BadOutput(f"The model answered with values of type {values.dtype}.")
     table = _checked_table(raw.probabilities, rows)
-    return [_answer(value, chances, output) for value, chances in zip(values.tolist(), table, strict=True)]
+    found = [_checked(value, output) for value in values.tolist()]
+    if output.kind is OutputKind.NUMBER:
+        return Columns([_number(value) for value in found], [None] * rows, [None] * rows)
+    if not output.classes:
+        return Columns(found, [str(value) for value in found], _most(table, rows))
+    return _known(found, table, output)
 
 
-def _checked_table(probabilities: NDArray[np.floating] | None, rows: int) -> list[list[float]]:
+def _checked_table(probabilities: NDArray[np.floating] | None, rows: int) -> NDArray[np.floating] | None:
     if probabilities is None:
-        return [[]] * rows
+        return None
     table = np.asarray(probabilities)
     if table.ndim != 2 or len(table) != rows or table.shape[1] == 0:  # noqa: PLR2004 rows and columns
         raise BadOutput(f"The model's probabilities have shape {table.shape} for {rows} row(s).")
-    if table.dtype.kind != "f" or not ((table >= -SUM_TOLERANCE) & (table <= 1 + SUM_TOLERANCE)).all():
+    if table.dtype.kind != "f" or (rows and not _in_range(table)):
         raise BadOutput("The model's probabilities are not all numbers from 0 to 1.")
-    if (abs(table.sum(axis=1) - 1.0) > SUM_TOLERANCE).any():
+    sums: Iterable[float] = table.sum(axis=1).tolist()
+    if any(abs(total - 1.0) > SUM_TOLERANCE for total in sums):
         raise BadOutput("The model's probabilities do not add up to 1.")
-    chances: list[list[float]] = table.clip(0.0, 1.0).tolist()
-    return chances
+    return table
 
 
-def _answer(value: object, chances: list[float], output: Output) -> Answer:
+def _in_range(table: NDArray[np.floating]) -> bool:
+    # NaN makes the least of them NaN, for which no comparison holds.
+    return bool(table.min() >= -SUM_TOLERANCE and table.max() <= 1 + SUM_TOLERANCE)
+
+
+def _checked(value: object, output: Output) -> Scalar:
     if isinstance(value, np.generic):  # from an array of objects
         value = value.item()
     if not isinstance(value, bool | int | float | str):
         raise BadOutput(f"The model answered with a {type(value).__name__}.")
     if not isinstance(value, str) and not abs(value) <= _LARGEST:  # NaN is not, either
         raise BadOutput(f"The model answered {shown(value)}, which is not a finite number.")
-    if output.kind is OutputKind.NUMBER:
-        if isinstance(value, bool | str):
-            raise BadOutput(f"The model answered {shown(value)} where a number is expected.")
-        return Answer(float(value))
-    if not output.classes:
-        return Answer(value, str(value), max(chances, default=None))
-    if value not in output.classes:
-        raise BadOutput(f"The model answered {shown(value)}, which is none of its classes.")
-    place = output.classes.index(value)
-    known = output.classes[place]
+    if output.kind is OutputKind.NUMBER and isinstance(value, bool | str):
+        raise BadOutput(f"The model answered {shown(value)} where a number is expected.")
+    return value
+
+
+def _number(value: Scalar) -> float:
+    return float(value)
+
+
+def _known(found: list[Scalar], table: NDArray[np.floating] | None, output: Output) -> Columns:
+    places = [_place(value, output) for value in found]
+    names = output.class_names or tuple(map(str, output.classes))
     # A column per class, in their order; a table of another width says only how sure the model is of something.
-    confidence = chances[place] if len(chances) == len(output.classes) else max(chances, default=None)
-    return Answer(known, output.class_names[place] if output.class_names else str(known), confidence)
+    confidences: list[float | None]
+    if table is None or table.shape[1] != len(output.classes):
+        confidences = _most(table, len(found))
+    else:
+        confidences = list(_bounded(table[range(len(found)), places].tolist()))
+    return Columns([output.classes[place] for place in places], [names[place] for place in places], confidences)
+
+
+def _place(value: Scalar, output: Output) -> int:
+    try:
+        return output.classes.index(value)
+    except ValueError:
+        raise BadOutput(f"The model answered {shown(value)}, which is none of its classes.") from None
+
+
+def _most(table: NDArray[np.floating] | None, rows: int) -> list[float | None]:
+    return [None] * rows if table is None else list(_bounded(table.max(axis=1).tolist()))
+
+
+def _bounded(chances: Iterable[float]) -> Iterator[float]:
+    return (min(max(chance, 0.0), 1.0) for chance in chances)

@@ -4,7 +4,7 @@ Their libraries follow the indices in a file without looking at the bounds of wh
 looked at before the library gets it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
 from serinus.core.errors import FormatRefused
-from serinus.core.signature import Dtype, Output, OutputKind, Row, Signature
+from serinus.core.signature import Dtype, Output, OutputKind, Rows, Signature
 
-Matrix = Callable[[Sequence[Row]], NDArray[np.float64]]
+Matrix = Callable[[Rows], NDArray[np.float64]]
 """Makes an array of shape (rows, features), NaN where a value is missing."""
 
 
@@ -126,8 +126,8 @@ def not_usable(library: str, failure: object, remedy: str) -> FormatRefused:
     return FormatRefused(f"The bytes are not a usable {library} model: {told[:300]}.", field="format", remedy=remedy)
 
 
-def _as_they_come(rows: Sequence[Row]) -> NDArray[np.float64]:
-    return np.array(rows, dtype=np.float64)
+def _as_they_come(rows: Rows) -> NDArray[np.float64]:
+    return np.asarray(rows, dtype=np.float64)
 
 
 def _refuse(library: str, what: str, remedy: str) -> NoReturn:

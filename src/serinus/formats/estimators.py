@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
-from serinus.core.signature import OutputKind, Row, Signature
+from serinus.core.signature import OutputKind, Rows, Signature
 from serinus.formats.structure import estimators, parts
 from serinus.formats.tables import table_for
 
@@ -26,6 +26,7 @@ class EstimatorModel:
 
     def __init__(self, estimator: object, signature: Signature) -> None:
         self._table = table_for(estimator, signature)
+        self.takes_matrix = self._table.of_floats
         _take_back_n_jobs(estimator)
         self._openmp = _openmp()
         self._transformers, self._final = _unwrapped(estimator)
@@ -33,10 +34,10 @@ class EstimatorModel:
         self._has_probabilities = classifies and callable(getattr(self._final, "predict_proba", None))
         self._takes_most_probable = self._has_probabilities and _takes_most_probable(self._final)
 
-    def predict(self, rows: Sequence[Row]) -> RawOutput:
+    def predict(self, rows: Rows) -> RawOutput:
         """Predict for rows in training order; raises what the estimator raises."""
         with _one_thread(self._openmp):
-            return self._predict(self._table(rows))
+            return self._predict(self._table.of(rows))
 
     def _predict(self, X: Any) -> RawOutput:
         for transformer in self._transformers:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
 from serinus.core.errors import FormatRefused
-from serinus.core.signature import Feature, Output, Row, Signature
+from serinus.core.signature import Feature, Output, Rows, Signature
 from serinus.formats.boosters import Described, demand, demand_tree, labels_for, matrix_for, not_usable, of_many, of_two
 
 _LIBRARY = "LightGBM"
@@ -39,13 +38,15 @@ class _Header:
 class LightGBMModel:
     """Predicts with a booster, on one thread."""
 
+    takes_matrix = True
+
     def __init__(self, booster: Any, header: _Header, signature: Signature) -> None:
         self._booster = booster
         self._objective = header.objective
         self._matrix = matrix_for(header.described, _with_file_names(signature), _LIBRARY)
         self._labels = labels_for(header.described, signature.output, _LIBRARY)
 
-    def predict(self, rows: Sequence[Row]) -> RawOutput:
+    def predict(self, rows: Rows) -> RawOutput:
         """Predict for rows in training order; raises what LightGBM raises."""
         raw: NDArray[Any] = self._booster.predict(self._matrix(rows), num_threads=1)
         if not len(self._labels):

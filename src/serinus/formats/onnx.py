@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
 from serinus.core.errors import FormatRefused, InvalidInput
-from serinus.core.signature import Dtype, Feature, Output, OutputKind, Row, Scalar, Signature
+from serinus.core.signature import Dtype, Feature, Output, OutputKind, Rows, Scalar, Signature
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 _INTS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
@@ -25,7 +25,7 @@ _MATRIX = 2
 _FATAL_ONLY = 4
 """ONNX Runtime's log level: what goes wrong is raised as well."""
 
-Feed = Callable[[Sequence[Row]], dict[str, NDArray[Any]]]
+Feed = Callable[[Rows], dict[str, NDArray[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,12 @@ class OnnxModel:
 
     def __init__(self, session: Any, signature: Signature) -> None:
         self._session = session
-        self._feed = _feed_for(_ports(session.get_inputs()), signature)
+        inputs = _ports(session.get_inputs())
+        self._feed = _feed_for(inputs, signature)
+        self.takes_matrix = _is_matrix(inputs, signature) and inputs[0].type in _FLOATS
         self._names, self._read = _reader_for(_ports(session.get_outputs()), signature.output)
 
-    def predict(self, rows: Sequence[Row]) -> RawOutput:
+    def predict(self, rows: Rows) -> RawOutput:
         """Predict for rows in training order; raises what ONNX Runtime raises."""
         return self._read(self._session.run(self._names, self._feed(rows)))
 
@@ -101,7 +103,7 @@ def _refused(what: str, remedy: str) -> FormatRefused:
 
 def _feed_for(inputs: list[_Port], signature: Signature) -> Feed:
     features = signature.features
-    if len(inputs) == 1 and len(inputs[0].shape) == _MATRIX and inputs[0].name not in signature.names:
+    if _is_matrix(inputs, signature):
         return _matrix_feed(inputs[0], features)
     if {port.name for port in inputs} != set(signature.names):
         raise _refused(
@@ -113,7 +115,7 @@ def _feed_for(inputs: list[_Port], signature: Signature) -> Feed:
     for port, feature in zip(ports, features, strict=True):
         _check_column(port, feature)
 
-    def feed(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+    def feed(rows: Rows) -> dict[str, NDArray[Any]]:
         return {
             port.name: np.array([row[place] for row in rows], dtype=_TENSORS[port.type]).reshape(
                 (-1, 1)[: len(port.shape)]
@@ -122,6 +124,10 @@ def _feed_for(inputs: list[_Port], signature: Signature) -> Feed:
         }
 
     return feed
+
+
+def _is_matrix(inputs: list[_Port], signature: Signature) -> bool:
+    return len(inputs) == 1 and len(inputs[0].shape) == _MATRIX and inputs[0].name not in signature.names
 
 
 def _matrix_feed(port: _Port, features: tuple[Feature, ...]) -> Feed:
@@ -135,8 +141,8 @@ def _matrix_feed(port: _Port, features: tuple[Feature, ...]) -> Feed:
         _check_type(port, feature)
     dtype = _TENSORS[port.type]
 
-    def feed(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
-        return {port.name: np.array(rows, dtype=dtype)}
+    def feed(rows: Rows) -> dict[str, NDArray[Any]]:
+        return {port.name: np.asarray(rows, dtype=dtype)}
 
     return feed
 

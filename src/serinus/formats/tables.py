@@ -1,21 +1,33 @@
 """From rows of plain values to the table that a scikit-learn estimator was fitted on: same names, same dtypes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serinus.core.errors import FormatRefused
-from serinus.core.signature import Dtype, Feature, Row, Signature
+from serinus.core.signature import Dtype, Feature, Rows, Signature
 from serinus.formats.structure import parts
 
-Table = Callable[[Sequence[Row]], Any]
-"""Makes a pandas DataFrame or a numpy array, of shape (rows, features)."""
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """How rows become what an estimator takes: ``of`` makes a DataFrame or an array of shape (rows, features).
+
+    ``of_floats``: an array of floats, whatever the rows hold, so that it may be given in their place.
+    """
+
+    of: Callable[[Rows], Any]
+    of_floats: bool = False
 
 
 def table_for(model: object, signature: Signature) -> Table:
-    """Choose the table a model wants: a DataFrame if it was fitted on one, else an array.
+    """Choose the table a model wants: a DataFrame if it was fitted on one and looks at its columns, else an array.
+
+    A model that was fitted on a DataFrame and makes floats of all of it is asked with an array: a DataFrame takes
+    longer than most models do. It forgets the names of its columns then, or it would warn each time that they lack.
 
     A missing number, int or bool is NaN in a float column, as pandas has it; a missing string is NaN, or None where
     the model learned None.
@@ -39,7 +51,8 @@ def table_for(model: object, signature: Signature) -> Table:
     if names is None:
         return _array_table(signature, missing_string)
     if all(f.dtype is not Dtype.STR for f in signature.features) and _turns_all_into_floats(model):
-        return _float_frame(names, signature)
+        _forget_names(model)
+        return _float_array(names, signature)
     return _frame_table(names, signature, missing_string)
 
 
@@ -79,17 +92,16 @@ def _turns_all_into_floats(model: object) -> bool:
     )
 
 
-def _float_frame(names: tuple[str, ...], signature: Signature) -> Table:
-    import pandas as pd
+def _forget_names(model: object) -> None:
+    for part, _ in parts(model):
+        getattr(part, "__dict__", {}).pop("feature_names_in_", None)
 
-    columns = pd.Index(names)
-    order = None if names == signature.names else [signature.names.index(name) for name in names]
 
-    def frame(rows: Sequence[Row]) -> pd.DataFrame:
-        values = np.array(rows, dtype=np.float64)
-        return pd.DataFrame(values if order is None else values[:, order], columns=columns, copy=False)
-
-    return frame
+def _float_array(names: tuple[str, ...], signature: Signature) -> Table:
+    if names == signature.names:
+        return Table(lambda rows: np.asarray(rows, dtype=np.float64), of_floats=True)
+    order = [signature.names.index(name) for name in names]
+    return Table(lambda rows: np.asarray(rows, dtype=np.float64)[:, order], of_floats=True)
 
 
 def _frame_table(names: tuple[str, ...], signature: Signature, missing_string: float | None) -> Table:
@@ -104,14 +116,14 @@ def _frame_table(names: tuple[str, ...], signature: Signature, missing_string: f
         # pandas would make strings of an object array; a series keeps None.
         return pd.array(values, dtype="str") if missing_string is not None else pd.Series(values, dtype=object)
 
-    def frame(rows: Sequence[Row]) -> pd.DataFrame:
+    def frame(rows: Rows) -> pd.DataFrame:
         columns = {
             feature.name: column(feature, [row[place] for row in rows])
             for feature, place in zip(features, places, strict=True)
         }
         return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)), copy=False)
 
-    return frame
+    return Table(frame)
 
 
 def _array_table(signature: Signature, missing_string: float | None) -> Table:
@@ -120,12 +132,12 @@ def _array_table(signature: Signature, missing_string: float | None) -> Table:
     if any(feature.dtype is Dtype.STR for feature in signature.features):
         dtype = object
 
-    def array(rows: Sequence[Row]) -> NDArray[Any]:
+    def array(rows: Rows) -> NDArray[Any]:
         if dtype is not object:
-            return np.array(rows, dtype=dtype)
+            return np.asarray(rows, dtype=dtype)
         return np.array([[missing_string if value is None else value for value in row] for row in rows], dtype=object)
 
-    return array
+    return Table(array, of_floats=dtype is np.float64)
 
 
 def _column_dtype(feature: Feature) -> type[np.generic | object]:

@@ -8,7 +8,6 @@ has to allow the format.
 import io
 import warnings
 import zipfile
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
 from serinus.core.errors import BadOutput, FormatRefused
-from serinus.core.signature import Dtype, OutputKind, Row, Signature
+from serinus.core.signature import Dtype, OutputKind, Rows, Signature
 from serinus.formats.boosters import not_usable, of_many, of_two
 
 _LIBRARY = "TorchScript"
@@ -33,6 +32,8 @@ class TorchScriptModel:
     classes; else numbers of shape (rows,) or (rows, 1).
     """
 
+    takes_matrix = True
+
     def __init__(self, module: Any, signature: Signature) -> None:
         texts = [feature.name for feature in signature.features if feature.dtype is Dtype.STR]
         if texts:
@@ -48,9 +49,9 @@ class TorchScriptModel:
         self._labels = np.empty(len(signature.output.classes), dtype=object)
         self._labels[:] = list(signature.output.classes)
 
-    def predict(self, rows: Sequence[Row]) -> RawOutput:
+    def predict(self, rows: Rows) -> RawOutput:
         """Predict for rows in training order; raises what the module raises."""
-        found = _run(self._module, np.array(rows, dtype=self._dtype))
+        found = _run(self._module, np.asarray(rows, dtype=self._dtype))
         flat = found[:, 0] if found.shape[1:] == (1,) else found
         if self._output.kind is OutputKind.NUMBER:
             return RawOutput(flat)

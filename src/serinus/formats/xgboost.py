@@ -1,7 +1,7 @@
 """The XGBoost format: the library's own JSON or UBJSON of a booster; it holds no code."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
 from serinus.core.errors import FormatRefused
-from serinus.core.signature import Row, Signature
+from serinus.core.signature import Rows, Signature
 from serinus.formats import ubjson
 from serinus.formats.boosters import (
     Described,
@@ -52,13 +52,15 @@ class _Header:
 class XGBoostModel:
     """Predicts with a booster, on one thread."""
 
+    takes_matrix = True
+
     def __init__(self, booster: Any, header: _Header, signature: Signature) -> None:
         self._booster = booster
         self._header = header
         self._matrix = matrix_for(header.described, signature, _LIBRARY)
         self._labels = labels_for(header.described, signature.output, _LIBRARY)
 
-    def predict(self, rows: Sequence[Row]) -> RawOutput:
+    def predict(self, rows: Rows) -> RawOutput:
         """Predict for rows in training order; raises what XGBoost raises."""
         objective = self._header.objective
         raw = self._raw(self._matrix(rows), as_margin=objective == _SOFTMAX)
