@@ -29,12 +29,13 @@ from serinus.formats import Formats
 from serinus.gateway import Gateway
 from serinus.gateway.asking import MODEL_SHARE
 from serinus.gathering import Gatherer
+from serinus.hashing import HashKey
 from serinus.home import Home
 from serinus.leadership import Leadership
 from serinus.loaded import GRACE_S, LoadedModels, cause_of
 from serinus.patience import within
 from serinus.ports import Artifacts, Board, Clock, FeatureSource, Notifier, Store
-from serinus.predictions import HashKey, PredictionLog
+from serinus.predictions import PredictionLog
 from serinus.predictors import Predictors
 from serinus.predictors.remote import RemotePredictors
 from serinus.predictors.threads import ThreadPredictors

@@ -2,20 +2,16 @@
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
-import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from sys import getsizeof
 
-import rfc8785
-
 from serinus.core.errors import SerinusError
 from serinus.core.records import PredictionRecord
 from serinus.core.signature import Scalar
+from serinus.hashing import HashKey
 from serinus.ports import Store
 
 BATCH = 500
@@ -23,35 +19,8 @@ RETRY_S = 1.0
 """How often a store that failed is tried again."""
 RAW_BYTES = 64 * 2**20
 """How much memory the inputs that wait to be hashed may take; a hash takes next to none."""
-_SAFE_INT = 2**53 - 1
 _VALUE_BYTES = 40
 """A number and its place in a row."""
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
-
-
-@dataclass(frozen=True, slots=True)
-class HashKey:
-    """The secret under which inputs are hashed; ``id`` tells keys apart without giving them away."""
-
-    secret: bytes
-
-    @property
-    def id(self) -> str:
-        """The first 8 hex digits of the key's own hash."""
-        return hashlib.sha256(b"serinus key id:" + self.secret).hexdigest()[:8]
-
-    def of_inputs(self, inputs: Mapping[str, Scalar | None]) -> str:
-        """Give hex HMAC-SHA-256 over the RFC 8785 canonical JSON of named inputs.
-
-        What that has no form for gets one: an int beyond 2**53 is a string of its digits, half a surrogate pair its
-        escape.
-        """
-        safe = {_encodable(name): _in_json_range(value) for name, value in inputs.items()}
-        return self.of_bytes(_canonical(safe))
-
-    def of_bytes(self, data: bytes) -> str:
-        """Give hex HMAC-SHA-256 of bytes."""
-        return hmac.new(self.secret, data, hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +46,7 @@ class Answered:
         return replace(
             self.record,
             inputs_hmac=key.of_inputs(dict(zip(self.names, self.values, strict=True))),
-            entity_hmac=key.of_bytes(self.entity_id.encode("utf-8", "surrogatepass")) if self.entity_id else "",
+            entity_hmac=key.of_entity(self.entity_id),
             key_id=key.id,
         )
 
@@ -211,24 +180,3 @@ class PredictionLog:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
-
-
-def _canonical(inputs: Mapping[str, Scalar | None]) -> bytes:
-    """Give the RFC 8785 JSON; texts are written in C, for one of a megabyte may be hashed on the event loop."""
-    in_order = sorted(inputs.items(), key=lambda named: named[0].encode("utf-16-be"))
-    members = (_text(name) + b":" + (_text(v) if isinstance(v, str) else rfc8785.dumps(v)) for name, v in in_order)
-    return b"{" + b",".join(members) + b"}"
-
-
-def _text(text: str) -> bytes:
-    return _as_json(text).encode()
-
-
-def _in_json_range(value: Scalar | None) -> Scalar | None:
-    if isinstance(value, str):
-        return _encodable(value)
-    return str(value) if isinstance(value, int) and abs(value) > _SAFE_INT else value
-
-
-def _encodable(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -5,7 +5,6 @@ from functools import cache
 from typing import cast
 
 import pytest
-import rfc8785
 from tests.service_layer.doubles import NOW, Unreliable, until
 from tests.service_layer.world import World
 
@@ -13,8 +12,9 @@ from serinus.core.errors import Unavailable
 from serinus.core.records import PredictionRecord
 from serinus.core.routing import Role
 from serinus.core.signature import Scalar
+from serinus.hashing import HashKey
 from serinus.ports import Store
-from serinus.predictions import BATCH, RAW_BYTES, Answered, HashKey, PredictionLog
+from serinus.predictions import BATCH, RAW_BYTES, Answered, PredictionLog
 
 KEY = HashKey(b"0123456789abcdef")
 
@@ -314,99 +314,6 @@ async def test_what_was_written_makes_room_for_more() -> None:
     await log.close()
 
     assert waiting == [last], "it waits as it is: its request does not pay for the hash"
-
-
-# ----------------------------------------------------------------------------------------- the hashes
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ({"a": 1, "b": "x"}, {"b": "x", "a": 1}),
-        ({"a": 1}, {"a": 1.0}),
-        ({"a": 0.0}, {"a": -0.0}),
-        ({"a": 2**53 - 1}, {"a": float(2**53 - 1)}),
-    ],
-    ids=["order", "whole", "zero", "large"],
-)
-def test_the_same_inputs_have_the_same_hash(one: dict[str, Scalar], other: dict[str, Scalar]) -> None:
-    assert KEY.of_inputs(one) == KEY.of_inputs(other)
-
-
-def test_other_inputs_have_other_hashes() -> None:
-    inputs: list[dict[str, Scalar | None]] = [
-        {"a": 1},
-        {"a": 2},
-        {"b": 1},
-        {"a": True},
-        {"a": None},
-        {"a": "1"},
-        {"a": 1, "b": 1},
-        {"a": 2**53 + 1},
-        {"a": 2**53 + 2},
-        {"a": -(2**53) - 1},
-        {"a": 1e300},
-        {"a": 10**400},
-        {"a": "\N{LATIN SMALL LETTER E WITH ACUTE}"},
-        {"a": "e\N{COMBINING ACUTE ACCENT}"},
-        {"a": "\ud800"},
-        {"\ud800": 1},
-        {"a": "\0"},
-        {"a": "\N{SMILING FACE WITH SUNGLASSES}"},
-        {"": ""},
-        {},
-    ]
-
-    assert len({KEY.of_inputs(each) for each in inputs}) == len(inputs)
-
-
-@pytest.mark.parametrize(
-    "inputs",
-    [
-        {},
-        {"": ""},
-        {"b": 1.0, "a": None, "B": True, "aa": False, "c": 2**53 - 1},
-        {"x": -0.0, "y": 1e21, "z": 1e-7, "w": -1.5e300, "v": 123456789.125},
-        {"text": "".join(map(chr, range(0x300))), "quoted": '\\"/</script>'},
-        {"\ufb33": "\u2028\ufeff\uffff", "\U0001f60e": "\U0001f60e", "\r": "\r", "\x80": "\x7f", '"': 1},
-    ],
-    ids=["none", "empty", "kinds", "numbers", "texts", "names"],
-)
-def test_a_hash_is_that_of_the_canonical_json_by_the_standard(inputs: dict[str, Scalar | None]) -> None:
-    assert KEY.of_inputs(inputs) == KEY.of_bytes(rfc8785.dumps(inputs))
-
-
-def test_a_hash_is_that_of_the_canonical_json() -> None:
-    assert KEY.of_inputs({"b": 1.0, "a": "ü"}) == KEY.of_bytes('{"a":"ü","b":1}'.encode())
-
-
-def test_a_hash_stays_as_it_is() -> None:
-    """Hashes on record must be found again: this one was computed with OpenSSL."""
-    assert HashKey(b"key").of_bytes(b"The quick brown fox jumps over the lazy dog") == (
-        "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8"
-    )
-
-
-def test_another_key_gives_other_hashes_under_another_id() -> None:
-    other = HashKey(b"fedcba9876543210")
-
-    assert KEY.of_inputs({"a": 1}) != other.of_inputs({"a": 1})
-    assert KEY.id != other.id
-    assert KEY.id == HashKey(KEY.secret).id
-
-
-def test_the_id_of_a_key_gives_nothing_of_it_away() -> None:
-    assert len(KEY.id) == 8
-    assert KEY.id not in KEY.of_bytes(KEY.secret)
-    assert KEY.id.encode() not in KEY.secret
-
-
-def test_an_entity_is_hashed_whatever_its_name() -> None:
-    hashes = {entry(1, entity).hashed(KEY).entity_hmac for entity in ("ada", "\ud800", "Ärztin", "a\0b")}
-
-    assert len(hashes) == 4
-    assert "" not in hashes
-    assert entry(1).hashed(KEY).entity_hmac == ""
 
 
 async def test_no_input_is_in_the_store(world: World) -> None:

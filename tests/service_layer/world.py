@@ -25,10 +25,11 @@ from serinus.core.signature import Scalar, Signature
 from serinus.engine import DeploymentEngine, Done
 from serinus.gateway import Gateway, Prediction
 from serinus.gathering import Gatherer
+from serinus.hashing import HashKey
 from serinus.leadership import Leadership
 from serinus.loaded import LoadedModels
 from serinus.ports import Board, Store
-from serinus.predictions import HashKey, PredictionLog
+from serinus.predictions import PredictionLog
 from serinus.stores.sql import SqlStore, open_store
 
 V1, V2, V3 = (VersionRef("risk", number) for number in (1, 2, 3))

@@ -31,6 +31,7 @@ from serinus.core.records import (
     encoded_evidence,
 )
 from serinus.core.sequential import decoded, encoded
+from serinus.core.texts import escaped
 from serinus.stores import tables
 
 Columns = dict[str, object]
@@ -160,7 +161,7 @@ def _exact_json(value: object) -> str:
 
 def _all_escaped(value: object) -> object:
     if isinstance(value, str):
-        return tables.escaped(value)
+        return escaped(value)
     if isinstance(value, list | tuple):
         return [_all_escaped(each) for each in value]
     if isinstance(value, dict):

@@ -24,12 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-
-def escaped(text: str) -> str:
-    r"""Write NUL and lone surrogates as ``\x00`` and ``\ud800``: PostgreSQL, or UTF-8, has no place for them."""
-    if "\0" in text:
-        text = text.replace("\0", r"\x00")
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+from serinus.core.texts import escaped
 
 
 class UtcDateTime(TypeDecorator[datetime]):
