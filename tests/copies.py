@@ -100,8 +100,29 @@ def _run(request: Mapping[str, Any], stderr: int) -> NoReturn:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    _keep_nursery()
     sys.argv = ["canary", *request["arguments"]]
     sys.exit(main())
+
+
+def _keep_nursery() -> None:
+    """Let the nursery of this process be a copy too: what models need is imported already."""
+    from serinus.predictors import isolation, nursery, processes
+
+    ours, its = socket.socketpair()
+    if os.fork() == 0:
+        kept = isolation.environment(os.environ, 1)
+        os.environ.clear()
+        os.environ.update(kept)
+        os.setsid()
+        ours.close()
+        nursery.serve(its)
+        os._exit(0)
+    its.close()
+    os.set_inheritable(ours.fileno(), False)
+    begin = processes.launched
+    copies = iter([(ours, None)])
+    processes.launched = lambda threads: next(copies, None) or begin(threads)
 
 
 if __name__ == "__main__":

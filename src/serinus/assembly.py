@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import socket
 import time
 import uuid
@@ -37,8 +38,9 @@ from serinus.patience import within
 from serinus.ports import Artifacts, Board, Clock, FeatureSource, Notifier, Store
 from serinus.predictions import PredictionLog
 from serinus.predictors import Predictors
+from serinus.predictors.processes import Nursery, Room
 from serinus.predictors.remote import RemotePredictors
-from serinus.predictors.threads import ThreadPredictors
+from serinus.predictors.runners import Allowed, RunnerPredictors, Size
 from serinus.registry import Registry
 from serinus.settings import ServerSettings
 from serinus.siblings import Siblings
@@ -62,6 +64,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def microseconds(self) -> int:
+        return time.time_ns() // 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +128,8 @@ async def assembled(
         outside = _Outside(
             settings, home, store, board, _artifacts(settings), clock, name, boot, shown_with, targets, features
         )
-        system, loaded = _put_together(outside, serves=serves, checks=checks)
-        await _run(stack, system, loaded)
+        system, loaded, nursery = _put_together(outside, serves=serves, checks=checks)
+        await _run(stack, system, loaded, nursery)
         yield system
 
 
@@ -151,7 +156,7 @@ class _Outside:
     features: FeatureSource | None
 
 
-def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[System, LoadedModels]:
+def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[System, LoadedModels, Nursery]:
     settings, home, clock = outside.settings, outside.home, outside.clock
     store, board, artifacts = outside.store, outside.board, outside.artifacts
     formats = Formats(
@@ -159,11 +164,18 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         trusted_types=settings.trusted_types,
         allow_torchscript=settings.allow_torchscript,
     )
+    nursery = Nursery(Room(settings.runner_memory, settings.runner_threads, settings.runner_network))
     loaded = LoadedModels(
         store,
         artifacts,
         Predictors(
-            ThreadPredictors(formats, threads=settings.predictor_threads, queue=settings.predictor_queue),
+            RunnerPredictors(
+                nursery,
+                Allowed(settings.allow_pickle, settings.trusted_types, settings.allow_torchscript),
+                Size(settings.runners, settings.predictor_queue, settings.runner_batch),
+                niceness=settings.canary_niceness,
+                on_trouble=_warn,
+            ),
             RemotePredictors(
                 settings.remote_models,
                 settings.remote_concurrency,
@@ -194,11 +206,11 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         board=board,
         loaded=loaded,
         log=log,
+        key=HashKey(secret),
         clock=clock,
         timeout_s=settings.predict_timeout,
         evidence_interval_s=settings.evidence_interval,
-        sticky_key=secret,
-        new_id=lambda: uuid.uuid4().hex,
+        new_id=_ids(),
         on_trouble=_warn,
         on_state=engine.record.note,
         on_cut=engine.cuts.note,
@@ -250,14 +262,21 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         started_at=clock.now(),
         now=clock.now,
     )
-    return system, loaded
+    return system, loaded, nursery
 
 
-async def _run(stack: AsyncExitStack, system: System, loaded: LoadedModels) -> None:
+def _ids() -> Callable[[], str]:
+    """Give what makes ids of 128 random bits, quicker than a UUID: they are unique, and nobody has to guess them."""
+    bits = random.Random(os.urandom(32)).getrandbits  # noqa: S311 - as it says
+    return lambda: f"{bits(128):032x}"
+
+
+async def _run(stack: AsyncExitStack, system: System, loaded: LoadedModels, nursery: Nursery) -> None:
     """Start a system's parts; the stack ends them in the opposite order."""
     if system.siblings is not None:  # to the very end: the others go on showing what this one has counted
         keep = system.siblings.keep(lambda: _own_readings(system))
         await stack.enter_async_context(_in_background(keep, "metrics"))
+    stack.callback(nursery.close)
     stack.push_async_callback(_quietly, loaded.close, "the models could not be given back")
     if system.gateway is not None:
         system.log.start()

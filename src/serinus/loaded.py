@@ -3,13 +3,15 @@
 import asyncio
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from serinus.core.answers import Answer
 from serinus.core.contract import check_contract
 from serinus.core.errors import ArtifactMissing, ContractBroken, ModelError, ModelTimeout, NotFound, SerinusError
 from serinus.core.names import VersionRef
 from serinus.core.records import ModelVersion
+from serinus.core.signature import Row
 from serinus.ports import Artifacts, Predictor, PredictorFactory, Store
 
 LOADING_TIMEOUT_S = 120.0
@@ -216,11 +218,31 @@ async def _warm(predictor: Predictor) -> None:
 async def _try(predictor: Predictor, index: int, timeout_s: float) -> None:
     """Ask for an example row; ModelTimeout, or ContractBroken for any other failure."""
     try:
-        await predictor.predict(list(predictor.version.draft.examples[index]), timeout_s)
+        await _answer(predictor, list(predictor.version.draft.examples[index]), timeout_s)
     except ModelTimeout:
         raise
     except ModelError as failure:
         raise _unanswered(predictor, index, failure) from failure
+
+
+async def _answer(predictor: Predictor, row: Row, timeout_s: float) -> None:
+    """Ask for one row and wait for its answer; raises what the predictor settles with."""
+    settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settle(outcome: Sequence[Answer] | Exception) -> None:
+        if settled.done():
+            return
+        if isinstance(outcome, Exception):
+            settled.set_exception(outcome)
+        else:
+            settled.set_result(None)
+
+    ticket = predictor.ask([row], timeout_s, settle)
+    try:
+        await settled
+    except asyncio.CancelledError:
+        ticket.withdraw()
+        raise
 
 
 def _unanswered(predictor: Predictor, index: int, failure: ModelError) -> ContractBroken:

@@ -25,11 +25,16 @@ from serinus.core.records import (
     VersionDraft,
 )
 from serinus.core.routing import Cut, Split
-from serinus.core.signature import Row, Signature
+from serinus.core.signature import Row, Rows, Signature
+from serinus.core.work import Work
 
 
 class Clock(Protocol):
     """The time."""
+
+    def microseconds(self) -> int:
+        """Give the wall clock's time as whole microseconds since 1970 (UTC)."""
+        ...
 
     def now(self) -> datetime:
         """Give the wall clock's time, with a time zone."""
@@ -353,10 +358,18 @@ class Artifacts(Protocol):
 
 
 class Model(Protocol):
-    """A model in memory."""
+    """A model in memory.
 
-    def predict(self, rows: Sequence[Row]) -> RawOutput:
-        """Predict for rows in training order; may raise anything. Called from a thread."""
+    ``takes_matrix``: whether it makes a matrix of floats of all rows, so that one may be given in their place.
+    """
+
+    @property
+    def takes_matrix(self) -> bool:
+        """Say so."""
+        ...
+
+    def predict(self, rows: Rows) -> RawOutput:
+        """Predict for rows in training order; may raise anything."""
         ...
 
 
@@ -372,6 +385,18 @@ class ModelLoader(Protocol):
         ...
 
 
+Settle = Callable[[Sequence[Answer] | Exception], None]
+"""Told once what came of a request: an answer to each of its rows, or why there are none."""
+
+
+class Ticket(Protocol):
+    """A request that was handed to a predictor."""
+
+    def withdraw(self) -> None:
+        """Want no answer any more: nobody is told of one, and what waits is not begun."""
+        ...
+
+
 class Predictor(Protocol):
     """One model version, ready to answer."""
 
@@ -380,17 +405,22 @@ class Predictor(Protocol):
         """The version it answers for."""
         ...
 
-    async def predict(self, row: Row, timeout_s: float) -> Answer:
-        """Answer for one row in training order.
+    @property
+    def work(self) -> Work:
+        """What it has done so far."""
+        ...
 
-        Raises:
-            ModelError: the model raised; ModelTimeout: no answer in time (waiting in the queue included);
-            BadOutput: NaN, infinity, a wrong shape or kind. Overloaded: the queue is full; nothing was begun.
+    def ask(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> Ticket:
+        """Ask for rows in training order, all at once; never blocks, and may settle before it returns.
+
+        Settled with ModelError (the model raised, or its process ended), ModelTimeout (no answer in time, waiting
+        included), BadOutput (NaN, infinity, a wrong shape or kind), Overloaded (the queue is full; nothing was begun)
+        or Unavailable (it is closed).
         """
         ...
 
-    async def predict_rows(self, rows: Sequence[Row], timeout_s: float) -> list[Answer]:
-        """Answer for rows in training order, all at once: an answer for each of them, or what ``predict`` raises."""
+    def yield_to_others(self, yes: bool) -> None:  # noqa: FBT001 - the one question it is
+        """Let others have the processor first, as a canary does, or not any more."""
         ...
 
     def close(self) -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from sys import getsizeof
 
 from serinus.core.errors import SerinusError
+from serinus.core.log_rows import decoded
 from serinus.core.records import PredictionRecord
 from serinus.core.signature import Scalar
 from serinus.hashing import HashKey
@@ -102,6 +103,17 @@ class PredictionLog:
         else:
             self._raw += size
             self._waiting.append(entry)
+
+    def keep(self, row: bytes, at_us: int, deliver: Callable[[], None]) -> None:
+        self.keep_many([row], at_us, deliver)
+
+    def keep_many(self, rows: Sequence[bytes], at_us: int, deliver: Callable[[], None]) -> None:
+        for record in decoded(b"".join(rows)):
+            if self._closed or len(self._waiting) >= self._limit:
+                self.dropped += 1
+            else:
+                self._waiting.append(record)
+        asyncio.get_running_loop().call_soon(deliver)
 
     def start(self) -> None:
         """Begin writing."""

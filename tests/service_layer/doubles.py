@@ -3,7 +3,7 @@
 import asyncio
 import selectors
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -12,6 +12,8 @@ from serinus.core.errors import Unavailable
 from serinus.core.names import VersionRef
 from serinus.core.records import ModelVersion, VersionDraft
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Row, Signature
+from serinus.core.work import Work
+from serinus.ports import Settle
 
 T = TypeVar("T")
 
@@ -36,6 +38,9 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.seconds
+
+    def microseconds(self) -> int:
+        return round(self.at.timestamp() * 1_000_000)
 
     def advance(self, seconds: float) -> None:
         self.at += timedelta(seconds=seconds)
@@ -64,6 +69,8 @@ class Puppet:
         self.withheld = 0
         self.cancelled = 0
         self.closed = 0
+        self.yields = False
+        self.work = Work()
 
     @property
     def version(self) -> ModelVersion:
@@ -73,7 +80,13 @@ class Puppet:
         """Answer nothing from now on, until ``speak`` is set."""
         self.silence_s = None
 
-    async def predict(self, row: Row, timeout_s: float) -> Answer:
+    def ask(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> "Errand":
+        return Errand(self._answered(rows, timeout_s), settle)
+
+    def yield_to_others(self, yes: bool) -> None:
+        self.yields = yes
+
+    async def _predicted(self, row: Row, timeout_s: float) -> Answer:
         self.asked.append((row, timeout_s))
         try:
             await self._silence()
@@ -84,9 +97,9 @@ class Puppet:
             raise self.does
         return self.does
 
-    async def predict_rows(self, rows: Sequence[Row], timeout_s: float) -> list[Answer]:
+    async def _answered(self, rows: Sequence[Row], timeout_s: float) -> list[Answer]:
         self.batches.append(list(rows))
-        answer = await self.predict(rows[0], timeout_s)
+        answer = await self._predicted(rows[0], timeout_s)
         return [answer] * (len(rows) - self.withheld)
 
     async def _silence(self) -> None:
@@ -97,6 +110,23 @@ class Puppet:
 
     def close(self) -> None:
         self.closed += 1
+
+
+class Errand:
+    """What a puppet is at for one request."""
+
+    def __init__(self, work: Coroutine[Any, Any, list[Answer]], settle: Settle) -> None:
+        self._settle = settle
+        self._task = asyncio.ensure_future(work)
+        self._task.add_done_callback(self._end)
+
+    def withdraw(self) -> None:
+        self._task.cancel()
+
+    def _end(self, task: asyncio.Task[list[Answer]]) -> None:
+        if not task.cancelled():
+            failure = task.exception()
+            self._settle(failure if isinstance(failure, Exception) else task.result())
 
 
 class Puppets:

@@ -30,7 +30,7 @@ def aside(world: World) -> list[int]:
 
 def entities(role: Role, rollout: str = ROLLOUT, share: float = 0.5, count: int = 5) -> list[str]:
     """Name entities that a share gives a role."""
-    points = {name: sticky_point(b"sticky", rollout, name) for name in map(str, range(1000))}
+    points = {name: sticky_point(b"k" * 32, rollout, name) for name in map(str, range(1000))}
     return [name for name, point in points.items() if (point < share) is (role is CANARY)][:count]
 
 

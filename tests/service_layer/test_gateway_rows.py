@@ -73,7 +73,7 @@ async def test_every_row_is_logged_under_the_request(world: World) -> None:
 
 async def test_a_request_begins_with_its_first_row(world: World) -> None:
     await world.rolling()
-    world.gateway._new_id = iter(["aa", "bb"]).__next__
+    world.gateway._desk.new_id = iter(["aa", "bb"]).__next__
     await world.gateway.start()
 
     await ask(world)

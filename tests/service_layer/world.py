@@ -98,7 +98,7 @@ class World:
             clock=self.clock,
             timeout_s=20.0,
             evidence_interval_s=0.001,
-            sticky_key=b"sticky",
+            key=HashKey(b"k" * 32),
             new_id=lambda: f"{self.boot}-{next(numbers)}",
             on_trouble=tell,
             on_cut=self.engine.cuts.note,

@@ -11,7 +11,7 @@ from serinus.core.ledger import outside
 from serinus.core.names import VersionRef
 from serinus.core.routing import Role, Split
 from serinus.core.signature import Row
-from serinus.ports import Predictor
+from serinus.ports import Predictor, Settle, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +29,30 @@ class Arm:
     aside: Key
     order: tuple[int, ...] | None = None
 
-    async def predict(self, rows: Sequence[Row], timeout_s: float) -> list[Answer]:
-        """Ask the model for rows in the baseline's order; whatever goes wrong is a SerinusError."""
+    def ask(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> Ticket | None:
+        """Ask the model for rows in the baseline's order; see ``Predictor.ask``."""
         order = self.order
         arranged = rows if order is None else [[row[index] for index in order] for row in rows]
         try:
-            answers = await self.predictor.predict_rows(arranged, timeout_s)
-        except SerinusError:
-            raise
-        except Exception as defect:
-            raise PlatformError(
-                f"{self.name} could not be asked: {type(defect).__name__}: {defect}",
-                remedy="This is a defect of Serinus, not of the model; please report it.",
-            ) from defect
-        if len(answers) != len(rows):
-            raise BadOutput(f"{self.name} gave {len(answers)} answers for {len(rows)} rows.")
-        return answers
+            return self.predictor.ask(arranged, timeout_s, settle)
+        except Exception as defect:  # noqa: BLE001 - whatever goes wrong here is ours
+            settle(defect)
+            return None
+
+    def failure(self, outcome: Sequence[Answer] | Exception, rows: int) -> SerinusError | None:
+        """Say why an outcome is no answer to so many rows, None if it is one."""
+        if not isinstance(outcome, Exception):
+            if len(outcome) == rows:
+                return None
+            return BadOutput(f"{self.name} gave {len(outcome)} answers for {rows} rows.")
+        if isinstance(outcome, SerinusError):
+            return outcome
+        error = PlatformError(
+            f"{self.name} could not be asked: {type(outcome).__name__}: {outcome}",
+            remedy="This is a defect of Serinus, not of the model; please report it.",
+        )
+        error.__cause__ = outcome
+        return error
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from serinus.alarms import Alarms
 from serinus.core.answers import Answer
 from serinus.core.errors import ModelTimeout, SerinusError
 from serinus.core.signature import Row
 from serinus.gateway.arms import Arm
+from serinus.ports import Ticket
 
 MODEL_SHARE = 0.95
 """The part of the caller's deadline that a model has, whatever its role; the rest is for answering."""
@@ -15,7 +17,7 @@ HEDGE_SHARE = 0.5
 """The part of the caller's deadline after which the baseline is asked besides a canary that is still silent."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What came of a request.
 
@@ -30,69 +32,154 @@ class Outcome:
     error: SerinusError | None = None
 
 
-async def ask(
-    arm: Arm, spare: Arm | None, rows: Sequence[Row], timeout_s: float, monotonic: Callable[[], float]
-) -> Outcome:
-    """Ask ``arm`` for the rows of a request, and ``spare`` (if any) for all of them where it fails.
+class Manner:
+    """What all requests of a gateway have in common: the caller's deadline in seconds, and the time."""
+
+    def __init__(self, timeout_s: float, monotonic: Callable[[], float]) -> None:
+        self.timeout_s = timeout_s
+        self.monotonic = monotonic
+        self.model_s = timeout_s * MODEL_SHARE
+        self.left_s = timeout_s * (MODEL_SHARE - HEDGE_SHARE)
+        self._hedges: Alarms | None = None
+
+    @property
+    def hedges(self) -> Alarms:
+        """What rings where a canary is still silent."""
+        if self._hedges is None:
+            self._hedges = Alarms(asyncio.get_running_loop(), self.timeout_s * HEDGE_SHARE)
+        return self._hedges
+
+
+class Asking:
+    """Asks ``arm`` for the rows of a request, and ``spare`` (if any) for all of them where it fails.
 
     Both roles have the same time, ``MODEL_SHARE`` of the deadline. A canary that is silent for ``HEDGE_SHARE`` of it
     may still answer, but from then on the baseline is asked as well, so that its answer is there at the deadline.
+    ``done`` is told the outcome, once, unless the asking is withdrawn before.
     """
-    started = monotonic()
-    if spare is not None:
-        return await _ask_hedged(arm, spare, rows, timeout_s, monotonic)
-    try:
-        answers = await arm.predict(rows, timeout_s * MODEL_SHARE)
-    except SerinusError as failure:
-        return Outcome(_ms_since(started, monotonic), failure, error=failure)
-    return Outcome(_ms_since(started, monotonic), None, answers, arm)
 
+    __slots__ = (
+        "_arm",
+        "_canary",
+        "_done",
+        "_failed",
+        "_limit",
+        "_manner",
+        "_rows",
+        "_spare",
+        "_spare_outcome",
+        "_spare_ticket",
+        "_started",
+        "over",
+    )
 
-async def _ask_hedged(
-    arm: Arm, spare: Arm, rows: Sequence[Row], timeout_s: float, monotonic: Callable[[], float]
-) -> Outcome:
-    started = monotonic()
-    asked = asyncio.ensure_future(arm.predict(rows, timeout_s * MODEL_SHARE))
-    hedge: asyncio.Future[list[Answer]] | None = None
-    try:
-        await asyncio.wait({asked}, timeout=timeout_s * HEDGE_SHARE)
-        if not asked.done():
-            left_s = timeout_s * (MODEL_SHARE - HEDGE_SHARE)
-            hedge = asyncio.ensure_future(spare.predict(rows, left_s))
-            await asyncio.wait({asked}, timeout=left_s)
-        latency_ms = _ms_since(started, monotonic)
-        failure = _failure(asked, arm, latency_ms)
+    def __init__(
+        self, arm: Arm, spare: Arm | None, rows: Sequence[Row], manner: Manner, done: Callable[[Outcome], None]
+    ) -> None:
+        self._arm = arm
+        self._spare = spare
+        self._rows = rows
+        self._manner = manner
+        self._done = done
+        self._canary: Ticket | None = None
+        self._spare_ticket: Ticket | None = None
+        self._spare_outcome: Sequence[Answer] | Exception | None = None
+        self._failed: Outcome | None = None
+        self._limit: asyncio.TimerHandle | None = None
+        self._started = 0.0
+        self.over = False
+
+    def begin(self) -> None:
+        """Ask; the outcome may be told before this returns."""
+        manner = self._manner
+        self._started = manner.monotonic()
+        self._canary = self._arm.ask(self._rows, manner.model_s, self._answered)
+        if self._spare is not None and not self.over and self._failed is None:
+            manner.hedges.watch(self)
+
+    def withdraw(self) -> None:
+        """End the work: nobody waits for its outcome any more."""
+        self._end()
+        for ticket in (self._canary, self._spare_ticket):
+            if ticket is not None:
+                ticket.withdraw()
+
+    def late(self) -> None:
+        """Ask the baseline besides, since the canary is silent."""
+        if self._spare is None or self._failed is not None:
+            return
+        left_s = self._manner.left_s
+        self._limit = asyncio.get_running_loop().call_later(left_s, self._silent)
+        self._ask_spare(left_s)
+
+    def _answered(self, outcome: Sequence[Answer] | Exception) -> None:
+        """Hear of the arm first drawn."""
+        if self.over or self._failed is not None:
+            return
+        latency_ms = (self._manner.monotonic() - self._started) * 1000.0
+        failure = self._arm.failure(outcome, len(self._rows))
         if failure is None:
-            return Outcome(latency_ms, None, asked.result(), arm)
-        if hedge is None:
-            hedge = asyncio.ensure_future(spare.predict(rows, timeout_s * MODEL_SHARE - latency_ms / 1000.0))
-        try:
-            return Outcome(latency_ms, failure, await hedge, spare)
-        except SerinusError as error:
-            return Outcome(latency_ms, failure, error=error)
+            self._finish(Outcome(latency_ms, None, outcome, self._arm))  # type: ignore[arg-type]  # it is no failure
+        elif self._spare is None:
+            self._finish(Outcome(latency_ms, failure, error=failure))
+        else:
+            self._fail(latency_ms, failure)
+
+    def _silent(self) -> None:
+        """Give the canary up: its predictor should have said so itself."""
+        if not self.over and self._failed is None:
+            latency_ms = (self._manner.monotonic() - self._started) * 1000.0
+            self._fail(latency_ms, ModelTimeout(f"{self._arm.name} did not answer after {latency_ms:.0f} ms."))
+
+    def _fail(self, latency_ms: float, failure: SerinusError) -> None:
+        self._failed = Outcome(latency_ms, failure)
+        if self._spare_outcome is not None:
+            self._spare_answered(self._spare_outcome)
+        elif self._spare_ticket is None:
+            self._ask_spare(self._manner.model_s - latency_ms / 1000.0)
+
+    def _ask_spare(self, timeout_s: float) -> None:
+        if self._spare is not None:
+            self._spare_ticket = self._spare.ask(self._rows, timeout_s, self._spare_answered)
+
+    def _spare_answered(self, outcome: Sequence[Answer] | Exception) -> None:
+        """Hear of the baseline, whose answer is for a canary that failed."""
+        if self.over or self._spare is None:
+            return
+        failed = self._failed
+        if failed is None:
+            self._spare_outcome = outcome
+            return
+        error = self._spare.failure(outcome, len(self._rows))
+        if error is None:
+            failed.answers, failed.answered_by = outcome, self._spare  # type: ignore[assignment]  # it is no failure
+        else:
+            failed.error = error
+        self._finish(failed)
+
+    def _finish(self, outcome: Outcome) -> None:
+        self._end()
+        if self._limit is not None or self._failed is not None:
+            for ticket in (self._canary, self._spare_ticket):
+                if ticket is not None:
+                    ticket.withdraw()
+        self._done(outcome)
+
+    def _end(self) -> None:
+        self.over = True
+        if self._limit is not None:
+            self._limit.cancel()
+
+
+async def ask(
+    arm: Arm, spare: Arm | None, rows: Sequence[Row], timeout_s: float, monotonic: Callable[[], float]
+) -> Outcome:
+    """Ask as ``Asking`` does, and wait for the outcome; who is cancelled meanwhile ends the work."""
+    outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    asking = Asking(arm, spare, rows, Manner(timeout_s, monotonic), outcome.set_result)
+    asking.begin()
+    try:
+        return await outcome
     finally:
-        for work in (asked, hedge):
-            if work is not None:
-                _abandon(work)
-
-
-def _failure(asked: asyncio.Future[list[Answer]], arm: Arm, latency_ms: float) -> SerinusError | None:
-    if not asked.done():  # the predictor should have said so itself
-        return ModelTimeout(f"{arm.name} did not answer after {latency_ms:.0f} ms.")
-    error = asked.exception()
-    if error is None or isinstance(error, SerinusError):
-        return error
-    raise error
-
-
-def _abandon(work: asyncio.Future[list[Answer]]) -> None:
-    """End what nobody waits for any more; with what it ends is of no interest, and so is not reported as lost."""
-    if not work.done():
-        work.cancel()
-        work.add_done_callback(_abandon)
-    elif not work.cancelled():
-        work.exception()
-
-
-def _ms_since(started: float, monotonic: Callable[[], float]) -> float:
-    return (monotonic() - started) * 1000.0
+        if not asking.over:
+            asking.withdraw()

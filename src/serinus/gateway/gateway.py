@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from serinus.core.answers import Answer
@@ -17,15 +17,15 @@ from serinus.core.records import EvidenceReport
 from serinus.core.routing import Role, Split, assign, forced_role, sticky_point
 from serinus.core.signature import Row, Signature
 from serinus.gateway.arms import Arm, Served
-from serinus.gateway.asking import Outcome, ask
+from serinus.gateway.asking import Manner, Outcome
 from serinus.gateway.following import RETRY_S, Following
 from serinus.gateway.looking_up import with_features
 from serinus.gateway.pinning import pinned
-from serinus.gateway.recording import error_kind, further, recorded
+from serinus.gateway.requests import Desk, Log, Records, Request, Totals, Way
 from serinus.gateway.touched import Touched
+from serinus.hashing import HashKey
 from serinus.loaded import LoadedModels, cause_of
 from serinus.ports import Board, Clock, FeatureSource, Store
-from serinus.predictions import Answered, PredictionLog
 
 PATIENCE_S = 2.0
 """How long a request may be pending, at least, and hold back the evidence of those that started after it."""
@@ -64,22 +64,6 @@ class Predictions:
     failover: bool
 
 
-Way = tuple[Arm, Arm | None, bool, bool, float | None]
-"""Which arm a request goes to, and which one where that fails; whether the caller chose, which is no evidence; whether
-the split decided, and where in it an entity is."""
-
-Done = tuple[str, Outcome, Arm, float]
-"""A request that was answered: under which id it is logged, what came of it, who answered, after how many ms."""
-
-
-@dataclass(slots=True)
-class Totals:
-    """What the gateway counts besides the evidence."""
-
-    failovers: int = 0
-    forced: int = 0
-
-
 class Gateway:
     """Serves every deployment of the store by the splits on the board."""
 
@@ -91,11 +75,11 @@ class Gateway:
         store: Store,
         board: Board,
         loaded: LoadedModels,
-        log: PredictionLog,
+        log: Log,
+        key: HashKey,
         clock: Clock,
         timeout_s: float,
         evidence_interval_s: float,
-        sticky_key: bytes,
         new_id: Callable[[], str],
         on_trouble: Callable[[str], None],
         on_state: Callable[[Deployment], None] = lambda _: None,
@@ -108,19 +92,24 @@ class Gateway:
         self.name = name
         self.boot = boot
         self._board = board
-        self._log = log
         self._clock = clock
-        self._timeout_s = timeout_s
         self._evidence_interval_s = evidence_interval_s
-        self._sticky_key = sticky_key
-        self._new_id = new_id
+        self._sticky_key = key.secret
         self._on_trouble = on_trouble
         self._draw = draw
         self._max_rows = max_rows
         self._features = features
         self._ledger = Ledger(max(PATIENCE_S, 2.0 * timeout_s))
         self._touched: dict[str, Touched | None] = {}
-        self._totals: defaultdict[str, Totals] = defaultdict(Totals)
+        self._desk = Desk(
+            Manner(timeout_s, clock.monotonic),
+            self._ledger,
+            Records(key),
+            log,
+            new_id,
+            self._is_new,
+            clock.microseconds,
+        )
         self._following = Following(
             name,
             store=store,
@@ -155,20 +144,22 @@ class Gateway:
         if served.state.settings.feature_service:
             features = await self.with_features(deployment, features, entity_id)
             served = self.serving(deployment)  # it may have changed meanwhile
-        identity, outcome, arm, latency_ms = await self._done(
-            served, lambda signature: [signature.row(features)], entity_id, header, None
-        )
-        answer = outcome.answers[0]
-        return Prediction(
-            prediction_id=identity,
-            model_role=arm.role,
-            prediction=answer.prediction,
-            prediction_class=answer.prediction_class,
-            confidence=answer.confidence,
-            latency_ms=latency_ms,
-            model_version=arm.name,
-            failover=outcome.failure is not None,
-        )
+        request = await self._done(served, lambda signature: [signature.row(features)], entity_id, header, None)
+        return prediction_of(request)
+
+    def begin(
+        self,
+        served: Served,
+        row: Row,
+        entity_id: str | None,
+        header: str | None,
+        settle: Callable[[Request], None],
+    ) -> None:
+        """Answer one request whose row is read already, in the order of the baseline's signature.
+
+        ``settle`` is told of it when it is on record; its outcome has an answer or an error, as ``predict`` raises it.
+        """
+        Request(self._desk, served, self._way(served, entity_id, header, None), entity_id, settle).ask((row,))
 
     async def with_features(self, deployment: str, features: object, entity_id: str | None) -> object:
         """Give a request's features, looked up where it brings an entity in their place; nothing is drawn or counted.
@@ -197,10 +188,11 @@ class Gateway:
             NotFound: no such deployment, or it does not serve that version. Conflict: the version may not be chosen.
             InvalidInput: the caller's error; and what ``predict`` raises.
         """
-        identity, outcome, arm, latency_ms = await self._done(
+        request = await self._done(
             self.serving(deployment), lambda signature: self._taken(rows(signature)), entity_id, header, version
         )
-        return Predictions(identity, arm, outcome.answers, latency_ms, outcome.failure is not None)
+        outcome, arm = answered(request)
+        return Predictions(request.identity, arm, outcome.answers, request.latency_ms, outcome.failure is not None)
 
     async def _done(
         self,
@@ -209,38 +201,26 @@ class Gateway:
         entity_id: str | None,
         header: str | None,
         version: str | None,
-    ) -> Done:
-        """Carry a request out, whatever its rows: choose an arm, ask it, count, log."""
-        arm, spare, forced, drawn, point = self._way(served, entity_id, header, version)
-        signature = served.baseline.predictor.version.signature
-        started, at = self._clock.monotonic(), self._clock.now()
-        batch, ended = None if forced else self._ledger.begin(started), None
+    ) -> Request:
+        """Carry a request out, whatever its rows: choose an arm, ask it, count, log; raise where there is no answer."""
+        done: asyncio.Future[Request] = asyncio.get_running_loop().create_future()
+        way = self._way(served, entity_id, header, version)
+        request = Request(self._desk, served, way, entity_id, partial(_resolve, done))
         try:
-            rows = read(signature)
-            outcome = await ask(arm, spare, rows, self._timeout_s, self._clock.monotonic)
-            ended = error_kind(outcome.failure), outcome.latency_ms
+            rows = read(served.baseline.predictor.version.signature)
         except InvalidInput:
-            ended = "client", 0.0
+            request.refuse()
             raise
+        except BaseException:
+            request.withdraw()
+            raise
+        request.ask(rows)
+        try:
+            await done
         finally:
-            if batch is None:
-                pass  # it was forced, and is no evidence
-            elif ended is None:  # nobody waits for it any more
-                self._ledger.drop(batch)
-            else:
-                compared = drawn and (point is None or self._is_new(served, arm.key.rollout, point, ended[0]))
-                self._ledger.end(batch, arm.key if compared else arm.aside, *ended)
-        identity = self._new_id()
-        names, first = signature.names, recorded(identity, served, arm, outcome, at, forced=forced)
-        self._log.append(Answered(first, names, tuple(rows[0]), entity_id))
-        for index in range(1, len(rows)):
-            self._log.append(Answered(further(first, outcome, index), names, tuple(rows[index]), entity_id))
-        if outcome.answered_by is None:
-            raise outcome.error or AssertionError("an outcome has answers or an error")
-        if outcome.failure is not None:
-            self._totals[served.state.name].failovers += 1
-        latency_ms = round((self._clock.monotonic() - started) * 1000.0, 3)
-        return identity, outcome, outcome.answered_by, latency_ms
+            request.withdraw()  # where nobody waits for it any more
+        answered(request)
+        return request
 
     def serving(self, deployment: str) -> Served:
         """Give a deployment as it is served now.
@@ -253,19 +233,23 @@ class Gateway:
             raise self._absent(deployment)
         return served
 
+    def find(self, deployment: str) -> Served | None:
+        """Give a deployment as it is served now, None where ``serving`` says why it is not."""
+        return self._following.served.get(deployment)
+
     def _way(self, served: Served, entity_id: str | None, header: str | None, version: str | None) -> Way:
         settings = served.state.settings
         if version is not None:
             arm = pinned(served, version)
-            self._totals[served.state.name].forced += 1
-            return arm, None, True, False, None
+            self._desk.totals[served.state.name].forced += 1
+            return Way(arm, None, forced=True, drawn=False)
         forced = forced_role(header, allowed=settings.allow_forced)
         role, drawn, point = (forced, False, None) if forced is not None else self._drawn(served, entity_id)
         arm = served.canary if role is Role.CANARY and served.canary is not None else served.baseline
         if forced is not None:
-            self._totals[served.state.name].forced += 1
+            self._desk.totals[served.state.name].forced += 1
         spare = served.baseline if arm is served.canary and settings.failover else None
-        return arm, spare, forced is not None, drawn, point
+        return Way(arm, spare, forced is not None, drawn, point)
 
     def check_rows(self, count: int, field: str = "body") -> None:
         """Raise InvalidInput where a request has too many rows; who knows before they are read saves their reading."""
@@ -360,7 +344,7 @@ class Gateway:
 
     def totals(self) -> dict[str, Totals]:
         """Give the further counts by deployment."""
-        return {name: self._totals[name] for name in self._following.served}
+        return {name: self._desk.totals[name] for name in self._following.served}
 
     async def _report_evidence(self) -> None:
         troubled = False
@@ -378,3 +362,32 @@ class Gateway:
 
     def _evidence_report(self) -> EvidenceReport:
         return EvidenceReport(self.name, self.boot, self._ledger.settled(self._clock.monotonic()))
+
+
+def prediction_of(request: Request) -> Prediction:
+    """Give what the caller of one row gets; raises why there is none."""
+    outcome, arm = answered(request)
+    answer = outcome.answers[0]
+    return Prediction(
+        request.identity,
+        arm.role,
+        answer.prediction,
+        answer.prediction_class,
+        answer.confidence,
+        request.latency_ms,
+        arm.name,
+        outcome.failure is not None,
+    )
+
+
+def answered(request: Request) -> tuple[Outcome, Arm]:
+    """Give what came of a request, and who answered it; raises why it has no answer."""
+    outcome = request.outcome
+    if outcome is None or outcome.answered_by is None:
+        raise (outcome and outcome.error) or AssertionError("an outcome has answers or an error")
+    return outcome, outcome.answered_by
+
+
+def _resolve(done: "asyncio.Future[Request]", request: Request) -> None:
+    if not done.done():
+        done.set_result(request)

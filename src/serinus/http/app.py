@@ -19,6 +19,7 @@ from serinus.http import control, evidence, invocations, oip, oip_metadata, oper
 from serinus.http.asgi import Application
 from serinus.http.front import Front
 from serinus.http.guard import LoopbackGuard
+from serinus.http.hot import STATE, HotRoute
 from serinus.http.limits import BodyLimit
 from serinus.http.openapi import PROBLEM, predict_path
 from serinus.http.openapi_rows import row_paths
@@ -47,17 +48,20 @@ def application(settings: ServerSettings, plane: FastAPI, *, loopback_only: bool
     return LoopbackGuard(route) if loopback_only else route
 
 
-def control_plane(system: Enter, *, serves: bool = True) -> FastAPI:
+def control_plane(
+    system: Enter, *, serves: bool = True, route: Callable[[System], HotRoute | None] | None = None
+) -> FastAPI:
     """Make all of it but the prediction route and the limits around it; without ``serves``, health and metrics only.
 
-    ``app.state.draining`` is set when the server is about to end.
+    ``app.state.draining`` is set when the server is about to end. ``route`` makes the short way of predictions.
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, HotRoute]]:
         async with system() as made:
             app.state.system = made
-            yield
+            hot = route(made) if route is not None else None
+            yield {} if hot is None else {STATE: hot}
 
     app = FastAPI(
         title="Serinus",

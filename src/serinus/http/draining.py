@@ -74,6 +74,11 @@ class Draining:
             if callable(end):
                 signal.signal(number, begin)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the server is about to end."""
+        return self._begun
+
     def around(self, inside: Application) -> Application:
         """Ask callers to close their connections once the end has begun."""
 

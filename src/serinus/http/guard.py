@@ -30,12 +30,17 @@ class LoopbackGuard:
 
 def _foreign(scope: Scope) -> str:
     host = header(scope, b"host")
-    if host is None or _name(f"//{host}") not in LOOPBACK:
+    if host is None or not is_local(host):
         return f"Host is {(host or 'missing')[:80]!r}"
     origin = header(scope, b"origin")
     if origin is not None and _name(origin) not in LOOPBACK:
         return f"Origin is {origin[:80]!r}"
     return ""
+
+
+def is_local(host: str) -> bool:
+    """Say whether a Host header names this machine."""
+    return _name(f"//{host}") in LOOPBACK
 
 
 def _name(url: str) -> str | None:

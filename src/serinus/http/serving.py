@@ -25,6 +25,7 @@ from serinus.http.app import application, control_plane
 from serinus.http.asgi import Application
 from serinus.http.draining import Draining, DrainingServer
 from serinus.http.guard import LOOPBACK
+from serinus.http.hot import HotProtocol, HotRoute
 from serinus.http.workers import keep_running
 from serinus.settings import ServerSettings, read_settings
 
@@ -72,7 +73,17 @@ class Serving:
                     _end_without(server.sentinel)
                 yield system
 
-        plane = control_plane(entered, serves=self.serves)
+        def hot(system: System) -> HotRoute | None:
+            if system.gateway is None:
+                return None
+            return HotRoute(
+                system.gateway,
+                self.settings.max_request_bytes,
+                loopback_only=self.loopback_only,
+                ending=lambda: draining.has_begun,
+            )
+
+        plane = control_plane(entered, serves=self.serves, route=hot)
         return draining.around(application(self.settings, plane, loopback_only=self.loopback_only))
 
 
@@ -167,6 +178,7 @@ def _configuration(app: Application | Serving) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         factory=isinstance(app, Serving),
+        http=HotProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -2,8 +2,10 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Coroutine, Iterable, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import httpx2
 
@@ -12,6 +14,8 @@ from serinus.core.endpoint import Endpoint, check_allowed, token_for
 from serinus.core.errors import BadOutput, ModelError, ModelTimeout, Overloaded, Unavailable
 from serinus.core.records import ModelVersion
 from serinus.core.signature import Row
+from serinus.core.work import Work
+from serinus.ports import Settle
 from serinus.predictors.inference import answers_of, refusal_of, request_of
 
 READY_PATIENCE_S = 5.0
@@ -84,6 +88,7 @@ class RemotePredictor:
         self._pending = 0
         self._closed = False
         self._release: asyncio.Task[None] | None = None
+        self.work = Work()
         self._http = httpx2.AsyncClient(
             headers={"accept-encoding": "identity"} | ({"authorization": f"Bearer {token}"} if token else {}),
             # With the system's authorities, since nothing else is read from the environment.
@@ -106,6 +111,13 @@ class RemotePredictor:
         """Answer for one row in training order; see ``predict_rows``."""
         return (await self.predict_rows([row], timeout_s))[0]
 
+    def ask(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> "_Errand":
+        """Ask for rows in training order; ``settle`` is told what ``predict_rows`` gives or raises."""
+        return _Errand(self.predict_rows(rows, timeout_s), settle)
+
+    def yield_to_others(self, yes: bool) -> None:  # noqa: FBT001 - the port's one question
+        """Do nothing: the engine has a processor of its own."""
+
     async def predict_rows(self, rows: Sequence[Row], timeout_s: float) -> list[Answer]:
         """Answer for rows in training order, all in one request, within ``timeout_s`` seconds from now.
 
@@ -123,6 +135,7 @@ class RemotePredictor:
                 remedy="Try again shortly; with a larger SERINUS_REMOTE_CONCURRENCY the engine is asked more at once.",
             )
         self._pending += 1
+        begun = time.monotonic()
         try:
             async with asyncio.timeout(timeout_s):
                 data = await self._asked(request_of(self._endpoint, rows), ANSWER_BYTES + ROW_BYTES * len(rows))
@@ -134,6 +147,9 @@ class RemotePredictor:
         finally:
             self._pending -= 1
             self._release_if_idle()
+            self.work.requests += 1
+            self.work.batches += 1
+            self.work.took_s += time.monotonic() - begun
         return answers_of(self._endpoint, data, self._version.signature.output, len(rows))
 
     async def wait_until_ready(self, patience_s: float) -> None:
@@ -207,6 +223,26 @@ class RemotePredictor:
     def _release_if_idle(self) -> None:
         if self._closed and not self._pending and self._release is None:
             self._release = asyncio.get_running_loop().create_task(self._http.aclose(), name="close an engine's client")
+
+
+class _Errand:
+    """A request under way to an engine."""
+
+    def __init__(self, work: Coroutine[Any, Any, list[Answer]], settle: Settle) -> None:
+        self._settle = settle
+        self._task = asyncio.get_running_loop().create_task(work)
+        self._task.add_done_callback(self._end)
+
+    def withdraw(self) -> None:
+        """End it."""
+        self._task.cancel()
+
+    def _end(self, task: asyncio.Task[list[Answer]]) -> None:
+        if not task.cancelled():
+            failure = task.exception()
+            if failure is not None and not isinstance(failure, Exception):
+                raise failure
+            self._settle(task.result() if failure is None else failure)
 
 
 def _said(trouble: Exception) -> str:

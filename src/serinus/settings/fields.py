@@ -84,7 +84,20 @@ class ServerSettings(BaseSettings):
     )
     workers: int = Field(1, ge=1, le=64, description="Processes that serve on this machine; more than one needs Redis")
     predict_timeout: float = Field(1.0, ge=0.01, le=600, description="Deadline of a prediction, seconds")
-    predictor_threads: int = Field(2, ge=1, le=64, description="Threads for each model version")
+    runners: int = Field(1, ge=1, le=64, description="Processes that run each model version, for each worker")
+    runner_batch: int = Field(64, ge=1, le=100_000, description="Rows that a model is asked for at once, at most")
+    runner_memory: int = Field(
+        4_294_967_296, ge=0, description="Memory that a model's process may take, bytes (Linux); 0: any"
+    )
+    runner_threads: int = Field(
+        1, ge=1, le=256, description="Threads that native libraries (BLAS, OpenMP) use in a model's process"
+    )
+    runner_network: bool = Field(
+        default=False, description="Let models use the network; else they have none, where the kernel allows that"
+    )
+    canary_niceness: int = Field(
+        10, ge=0, le=19, description="How much a canary's processes let others have the processor first"
+    )
     predictor_queue: int = Field(256, ge=1, le=100_000, description="Requests that may wait for one model version")
     canary_lease: float = Field(
         15.0,

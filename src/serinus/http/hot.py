@@ -1,0 +1,304 @@
+"""The shortest way of a prediction: from the HTTP parser to the gateway, without ASGI, tasks or coroutines.
+
+uvicorn's own protocol serves every connection. A POST of one row to /predict/{deployment} that arrived whole and is
+well formed is answered here; any other request goes on as it always does, through ``http.predict`` and FastAPI.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httptools
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from serinus.core.errors import SerinusError
+from serinus.gateway import Gateway, Prediction, Request, Served, prediction_of
+from serinus.http import problems
+from serinus.http.guard import is_local
+from serinus.http.hot_plan import Misfit, Plan, planned
+
+PREFIX = b"/predict/"
+STATE = "hot predictions"
+"""Under which a server's lifespan hands the route to its connections."""
+_MOST_NAMES = 1024
+_ELSEWHERE = frozenset(
+    {b"origin", b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"sec-fetch-site", b"trailer"}
+)
+"""Headers with which a request takes the long way."""
+_JSON = b"content-type: application/json\r\ncontent-length: "
+_encode = msgspec.json.Encoder().encode
+
+
+class HotRoute:
+    """What all connections of a server need to answer predictions.
+
+    Args:
+        gateway: answers. max_bytes: the largest body. loopback_only: whether requests have to name this machine.
+        ending: says whether the server is about to end.
+    """
+
+    def __init__(
+        self, gateway: Gateway, max_bytes: int, *, loopback_only: bool, ending: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._gateway = gateway
+        self._max_bytes = max_bytes
+        self._loopback_only = loopback_only
+        self._ending = ending
+        self._names: dict[bytes, str] = {}
+        self._hosts: set[bytes] = set()
+        self._plans: dict[str, tuple[Served, Plan | None]] = {}
+
+    def takes(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Say whether a POST can be answered here, as far as its head tells."""
+        host = not self._loopback_only
+        for name, value in headers:
+            if name == b"host":
+                host = host or self._is_here(value)
+            elif name == b"content-length":
+                if int(value) > self._max_bytes:
+                    return False
+            elif name in _ELSEWHERE:
+                return False
+        return (host and url in self._names) or (host and self._is_name(url) and not self._ending())
+
+    def begin(self, url: bytes, body: bytes, header: str | None, settle: Callable[[Request], None]) -> bool:
+        """Begin to answer a request; False, and nothing done, where it has to take the long way."""
+        name = self._names[url]
+        served = self._gateway.find(name)
+        if served is None or self._ending():
+            return False
+        plan = self._plan(name, served)
+        if plan is None:
+            return False
+        try:
+            row, entity_id = plan.read(body)
+        except Misfit:
+            return False
+        self._gateway.begin(served, row, entity_id, header, settle)
+        return True
+
+    def _plan(self, name: str, served: Served) -> Plan | None:
+        known = self._plans.get(name)
+        if known is not None and known[0] is served:
+            return known[1]
+        version = served.baseline.predictor.version
+        if (
+            known is not None
+            and known[0].baseline.predictor.version is version
+            and _looks_up(known[0]) == _looks_up(served)
+        ):
+            plan = known[1]
+        else:
+            plan = None if _looks_up(served) else planned(version.signature)
+        self._plans[name] = served, plan
+        return plan
+
+    def _is_name(self, url: bytes) -> bool:
+        name = url[len(PREFIX) :]
+        if not name or not name.isascii() or any(mark in name for mark in (b"/", b"%", b"?", b"#", b";")):
+            return False
+        if len(self._names) >= _MOST_NAMES:
+            self._names.clear()
+        self._names[url] = name.decode()
+        return True
+
+    def _is_here(self, host: bytes) -> bool:
+        if host in self._hosts:
+            return True
+        here = is_local(str(host, "latin-1"))
+        if here and len(self._hosts) < _MOST_NAMES:
+            self._hosts.add(host)
+        return here
+
+
+def _looks_up(served: Served) -> bool:
+    return bool(served.state.settings.feature_service)
+
+
+class _Nothing:
+    """An event that nobody waits for."""
+
+    def set(self) -> None:
+        """Do nothing."""
+
+
+_NOTHING: Any = _Nothing()
+
+
+class _Cycle:
+    """A request under way, with what uvicorn's protocol looks at in its own."""
+
+    __slots__ = ("connection", "disconnected", "keep_alive", "message_event", "response_complete", "url")
+
+    def __init__(self, connection: "HotProtocol", url: bytes, *, keep_alive: bool) -> None:
+        self.connection = connection
+        self.url = url
+        self.keep_alive = keep_alive
+        self.response_complete = False
+        self.disconnected = False
+        self.message_event = _NOTHING
+
+    def settle(self, request: Request) -> None:
+        """Send the answer."""
+        if self.disconnected:
+            return
+        try:
+            prediction = prediction_of(request)
+        except SerinusError as error:
+            self._refuse(error)
+        except Exception as unexpected:  # noqa: BLE001 - whatever it is, the caller gets a problem document
+            self._refuse(problems.explained(unexpected, self.url.decode()))
+        else:
+            self.connection.respond(self, _OK, _JSON, _answer(prediction))
+
+    def _refuse(self, error: SerinusError) -> None:
+        path = self.url.decode()
+        lines = [f"{name}: {value}\r\n" for name, value in problems.headers(error).items()]
+        head = f"content-type: {problems.MEDIA_TYPE}\r\n{''.join(lines)}content-length: "
+        status = STATUS_LINE[problems.status_of(error)]
+        self.connection.respond(self, status, head.encode(), problems.encoded(error, path))
+
+
+_OK = STATUS_LINE[200]
+
+
+def _answer(prediction: Prediction) -> bytes:
+    return _encode(prediction)
+
+
+class HotProtocol(HttpToolsProtocol):
+    """A connection."""
+
+    _hot = False
+    _body = b""
+    _idle_since = 0.0
+    _idle_timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._route: HotRoute | None = self.app_state.get(STATE)
+        self._defaults: Any = None
+        self._default_lines = b""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; a request of which there is more to come takes the long way."""
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        self._idle_since = 0.0
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._unsupported_upgrade_warning()
+        except httptools.HttpParserError:
+            msg = "Invalid HTTP request received."
+            self.logger.warning(msg)
+            self.send_400_response(msg)
+            return
+        if self._hot:
+            self._take_the_long_way()
+
+    # ---------------------------------------------------------------------------------- parser callbacks
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self._hot = False
+
+    def on_headers_complete(self) -> None:
+        """Choose the way."""
+        parser, route = self.parser, self._route
+        if (
+            route is not None
+            and self.url.startswith(PREFIX)
+            and parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and (self.cycle is None or self.cycle.response_complete)
+            and route.takes(self.url, self.headers)
+        ):
+            self._hot, self._body = True, b""
+        else:
+            self._go_on()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        if self._hot:
+            self._body = self._body + body if self._body else body
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Answer, or let the long way answer."""
+        if not self._hot:
+            super().on_message_complete()
+            return
+        cycle = _Cycle(self, self.url, keep_alive=self.parser.should_keep_alive())
+        before, self.cycle = self.cycle, cycle
+        header = next((str(value, "latin-1") for name, value in self.headers if name == b"x-canary"), None)
+        if self._route is not None and self._route.begin(self.url, self._body, header, cycle.settle):
+            self._hot = False
+            return
+        self.cycle = before
+        self._take_the_long_way()
+        super().on_message_complete()
+
+    def _take_the_long_way(self) -> None:
+        self._hot = False
+        self._go_on()
+        if self._body:
+            super().on_body(self._body)
+            self._body = b""
+
+    def _go_on(self) -> None:
+        """Do what uvicorn does when the head of a request is there."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    # ------------------------------------------------------------------------------------------- answers
+
+    def respond(self, cycle: _Cycle, status: bytes, head: bytes, body: bytes) -> None:
+        """Send a whole answer: its status line, and header lines that end before the length of the body."""
+        defaults = self.server_state.default_headers
+        if defaults is not self._defaults:
+            self._defaults = defaults
+            self._default_lines = b"".join([b"%b: %b\r\n" % each for each in defaults])
+        ending = b"\r\n\r\n" if cycle.keep_alive else b"\r\nconnection: close\r\n\r\n"
+        cycle.response_complete = True
+        self.transport.write(b"".join((status, self._default_lines, head, b"%d" % len(body), ending, body)))
+        if not cycle.keep_alive:
+            self.transport.close()
+        if self.pipeline:
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_idle)
+
+    def _close_idle(self) -> None:
+        """Close the connection if it has been idle for long enough, else look again when it may have been.
+
+        One timer looks after many requests; uvicorn sets and cancels one for each.
+        """
+        self._idle_timer = None
+        if self.transport.is_closing() or self.timeout_keep_alive_task is not None:
+            return
+        idle_s = self.loop.time() - self._idle_since if self._idle_since else 0.0
+        if idle_s >= self.timeout_keep_alive:
+            self.transport.close()
+        else:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive - idle_s, self._close_idle)
