@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from serinus.patience import within
 from serinus.ports import Artifacts, Board, Clock, FeatureSource, Notifier, Store
 from serinus.predictions import PredictionLog
 from serinus.predictors import Predictors
+from serinus.predictors.inline import InlinePredictors
 from serinus.predictors.processes import Nursery, Room
 from serinus.predictors.remote import RemotePredictors
 from serinus.predictors.runners import Allowed, RunnerPredictors, Size
@@ -182,6 +183,9 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
                 settings.predictor_queue,
                 tokens=parsed_tokens(settings.remote_tokens.get_secret_value()),
             ),
+            InlinePredictors(formats, settings.predictor_queue, settings.runner_batch)
+            if settings.inline_onnx
+            else None,
         ),
         deadline_s=settings.predict_timeout * MODEL_SHARE,
         grace_s=settings.predict_timeout + GRACE_S,
@@ -414,7 +418,13 @@ def _own_readings(system: System) -> Readings:
     return Readings(
         evidence=gateway.evidence() if gateway else {},
         arms=tuple(
-            ServedArm(each.state.name, arm.name, arm.role, arm.predictor.version.draft.metrics.get("accuracy"))
+            ServedArm(
+                each.state.name,
+                arm.name,
+                arm.role,
+                arm.predictor.version.draft.metrics.get("accuracy"),
+                replace(arm.predictor.work),
+            )
             for each in served
             for arm in (each.baseline, each.canary)
             if arm is not None

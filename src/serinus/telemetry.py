@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from serinus.core.evidence import ARTICLE_EDGES_MS, Counts, Evidence, article_buckets
 from serinus.core.ledger import by_version
 from serinus.core.routing import Role
+from serinus.core.work import Work
 
 ARM = ["deployment", "model_version", "model_role"]
 _EDGES = [*(f"{edge:g}" for edge in ARTICLE_EDGES_MS), "+Inf"]
@@ -25,6 +26,7 @@ class ServedArm:
     model_version: str
     model_role: Role
     accuracy: float | None
+    work: Work = field(default_factory=Work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Telemetry(Collector):
             arms.setdefault((served.deployment, served.model_version, served.model_role), Counts())
         yield from _request_families(arms)
         yield from _rollout_families(readings)
+        yield from _work_families(readings.arms)
         yield from _log_families(readings)
         yield from _operation_families(readings)
 
@@ -151,6 +154,31 @@ def _rollout_families(readings: Readings) -> Iterator[Metric]:
         ),
         readings.forced,
     )
+
+
+def _work_families(arms: tuple[ServedArm, ...]) -> Iterator[Metric]:
+    """Tell the model's own time from the time that requests wait for it, since this process loaded the version."""
+    families = {
+        name: CounterMetricFamily(f"serinus_model_{name}", text, labels=ARM)
+        for name, text in (
+            ("requests", "Requests handed to a model."),
+            ("batches", "Batches in which a model was asked."),
+            ("queue_seconds", "Time that requests waited for their model."),
+            ("seconds", "Time that the model itself took, for whole batches."),
+            ("process_ends", "Processes of a model that ended by themselves and were begun again."),
+        )
+    }
+    for arm in arms:
+        labels, work = [arm.deployment, arm.model_version, arm.model_role], arm.work
+        for name, value in (
+            ("requests", work.requests),
+            ("batches", work.batches),
+            ("queue_seconds", work.waited_s),
+            ("seconds", work.took_s),
+            ("process_ends", work.ends),
+        ):
+            families[name].add_metric(labels, value)
+    yield from families.values()
 
 
 def _log_families(readings: Readings) -> Iterator[Metric]:

@@ -76,6 +76,7 @@ def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.M
         "runner_threads": "2",
         "runner_network": "true",
         "canary_niceness": "5",
+        "inline_onnx": "true",
         "predictor_queue": "4",
         "canary_lease": "20",
         "check_interval": "5",

@@ -122,8 +122,18 @@ class Following:
         if split is not None and split.generation < state.generation:
             split = None
         self.served[state.name] = self._under(served, split)
+        self._let_baselines_first()
         if split is not None and (split.generation == state.generation or _is_another_share(state, split)):
             self._board.acknowledge(self._gateway, state.name, split.stamp)
+
+    def _let_baselines_first(self) -> None:
+        """Let canaries have the processor after baselines; a version that is both is a baseline."""
+        canaries = {arm.predictor for each in self.served.values() if (arm := each.canary) is not None}
+        baselines = {each.baseline.predictor for each in self.served.values()}
+        for predictor in baselines:
+            predictor.yield_to_others(False)  # noqa: FBT003 - the one question it is
+        for predictor in canaries - baselines:
+            predictor.yield_to_others(True)  # noqa: FBT003 - likewise
 
     def _refresh(self, deployment: str) -> None:
         self._stale.add(deployment)

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from serinus.core import log_rows
 from serinus.core.answers import Answer
@@ -15,6 +15,8 @@ from serinus.gateway.arms import Arm, Served
 from serinus.gateway.asking import Asking, Manner, Outcome
 from serinus.hashing import HashKey, InputHasher
 
+_What = TypeVar("_What")
+_Made = TypeVar("_Made")
 _MOST_KEPT = 1024
 """Encoded parts of records that are kept for the next one; there are few in use at a time."""
 
@@ -164,8 +166,9 @@ class Request:
         "identity",
         "outcome",
         "rows",
+        "served",
+        "way",
     )
-    __slots__ += ("served", "way")
 
     def __init__(
         self, desk: Desk, served: Served, way: Way, entity_id: str | None, settle: "Callable[[Request], None]"
@@ -241,7 +244,7 @@ def error_kind(failure: SerinusError | None) -> str:
     return failure.kind if isinstance(failure, ModelError) else "platform"
 
 
-def _kept(known: dict, what: object, made: object) -> object:  # type: ignore[type-arg]
+def _kept(known: dict[_What, _Made], what: _What, made: _Made) -> _Made:
     if len(known) >= _MOST_KEPT:
         known.clear()
     known[what] = made

@@ -170,6 +170,7 @@ def _answer(prediction: Prediction) -> bytes:
 class HotProtocol(HttpToolsProtocol):
     """A connection."""
 
+    cycle: Any
     _hot = False
     _body = b""
     _idle_since = 0.0

@@ -34,7 +34,7 @@ def leave_network() -> bool:
         return False
     unshare = ctypes.CDLL(None, use_errno=True).unshare
     # Without the right to, only a user namespace gives it.
-    return unshare(_NEWNET) == 0 or unshare(_NEWUSER | _NEWNET) == 0
+    return bool(unshare(_NEWNET) == 0 or unshare(_NEWUSER | _NEWNET) == 0)
 
 
 def limit_memory(more: int) -> None:

@@ -70,11 +70,11 @@ def serve(link: socket.socket) -> None:
     nursery = _Nursery(link)
     try:
         while nursery.is_wanted:
-            ready, _, _ = select.select([link, waking], [], [])
+            ready, _, _ = select.select([link.fileno(), waking], [], [])
             if waking in ready:
                 os.read(waking, 4096)
                 nursery.bury()
-            if link in ready:
+            if link.fileno() in ready:
                 nursery.listen()
     finally:
         nursery.kill_all()

@@ -6,11 +6,9 @@ while it works, more comes to wait. So a batch is as large as the load asks for,
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from serinus.alarms import Alarms
 from serinus.core.answers import Answer
 from serinus.core.errors import BadOutput, ModelError, ModelTimeout, Overloaded, SerinusError, Unavailable
 from serinus.core.records import ModelVersion
@@ -20,13 +18,13 @@ from serinus.ports import Settle
 from serinus.predictors import frames
 from serinus.predictors.processes import Artifact, Nursery, Runner
 from serinus.predictors.refusals import error_of
+from serinus.predictors.waiting import Asked, Line
 
 BATCH_ROWS = 64
 _PAUSES_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """How long after each end in a row of ends a runner is begun again."""
 _WELL_S = 30.0
 """How long a runner has to run for its end to be the first of a row again."""
-_KINDS_OF_TIMEOUTS = 16
 
 _MODULES = {
     "skops": ["skops.io", "sklearn.pipeline", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model"],
@@ -87,39 +85,6 @@ class RunnerPredictors:
         return predictor
 
 
-class _Asked:
-    """One request: where it stands, and who is told of its outcome, once."""
-
-    __slots__ = ("alone", "at", "begun", "of", "over", "rows", "settle", "timeout_s")
-
-    def __init__(self, of: "RunnerPredictor", rows: Sequence[Row], timeout_s: float, settle: Settle) -> None:
-        self.of = of
-        self.rows = rows
-        self.timeout_s = timeout_s
-        self.settle = settle
-        self.at = time.monotonic()
-        self.begun = False
-        self.alone = False
-        self.over = False
-
-    def end(self, outcome: "Sequence[Answer] | Exception") -> None:
-        if not self.over:
-            self.over = True
-            if not self.begun:
-                self.of.waiting -= 1
-            self.settle(outcome)
-
-    def late(self) -> None:
-        self.of.is_late(self)
-
-    def withdraw(self) -> None:
-        """Want no answer any more; what waits is not begun."""
-        if not self.over:
-            self.over = True
-            if not self.begun:
-                self.of.waiting -= 1
-
-
 class _Place:
     """Where one runner of a version is, or is to be."""
 
@@ -128,7 +93,7 @@ class _Place:
     def __init__(self) -> None:
         self.runner: Runner | None = None
         self.packer: frames.Packer | None = None
-        self.batch: list[_Asked] | None = None
+        self.batch: list[Asked] | None = None
         self.number = 0
         self.ends = 0
         self.began_at = 0.0
@@ -160,14 +125,12 @@ class RunnerPredictor:
         self._by = by
         self._artifact = Artifact(artifact)
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[_Asked] = deque()
+        self._line = Line(self._loop, self._is_late)
         self._places = [_Place() for _ in range(by.size.runners)]
-        self._alarms: dict[float, Alarms] = {}
         self._feeding = False
         self._closed = False
         self._yields = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self.waiting = 0
         self.work = Work()
 
     @property
@@ -179,23 +142,18 @@ class RunnerPredictor:
         """Begin all runners and wait until they have loaded the model; raises what ``start`` does."""
         await asyncio.gather(*(self._fill(place) for place in self._places))
 
-    def ask(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> _Asked:
+    def ask(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> Asked:
         """Ask for rows in training order, all at once; ``settle`` is told the answers, or why there are none.
 
         That is: ModelError (the model raised, or its process ended), BadOutput, ModelTimeout (no answer in time,
         waiting included), Overloaded (the queue is full; nothing was begun), Unavailable (it is closed).
         """
-        asked = _Asked(self, rows, timeout_s, settle)
-        self.waiting += 1
+        asked = self._line.asked(rows, timeout_s, settle)
         refusal = self._refusal()
         if refusal is not None:
             asked.end(refusal)
             return asked
-        queue = self._queue
-        while queue and queue[0].over:
-            queue.popleft()
-        queue.append(asked)
-        self._alarm(timeout_s).watch(asked)
+        self._line.join(asked)
         if not self._feeding:
             self._feeding = True
             self._loop.call_soon(self._feed)
@@ -219,9 +177,7 @@ class RunnerPredictor:
         self._closed = True
         for task in self._tasks:
             task.cancel()
-        for asked in list(self._queue):
-            asked.end(self._gone())
-        self._queue.clear()
+        self._line.end(self._gone())
         for place in list(self._places):
             if place.timer is not None:
                 place.timer.cancel()
@@ -232,7 +188,7 @@ class RunnerPredictor:
 
     # ------------------------------------------------------------------------------------------ requests
 
-    def is_late(self, asked: _Asked) -> None:
+    def _is_late(self, asked: Asked) -> None:
         """End a request whose time is over; a runner that goes on with it for as long again is killed."""
         what = "did not answer" if asked.begun else "was still waiting for its turn"
         timeout_s = asked.timeout_s
@@ -251,7 +207,7 @@ class RunnerPredictor:
     def _refusal(self) -> SerinusError | None:
         if self._closed:
             return self._gone()
-        if self.waiting > self._by.size.queue:
+        if self._line.waiting > self._by.size.queue:
             return Overloaded(
                 f"{self._version.ref} has {self._by.size.queue} requests waiting.",
                 remedy="Try again shortly; more gateways, or more runners per version, answer more at once.",
@@ -260,43 +216,16 @@ class RunnerPredictor:
             return ModelError(f"{self._version.ref} ends its processes again and again; the next one is yet to begin.")
         return None
 
-    def _alarm(self, timeout_s: float) -> Alarms:
-        alarms = self._alarms.get(timeout_s)
-        if alarms is None:
-            alarms = Alarms(self._loop, timeout_s)
-            if len(self._alarms) < _KINDS_OF_TIMEOUTS:
-                self._alarms[timeout_s] = alarms
-        return alarms
-
     def _feed(self) -> None:
         """Give every runner that has nothing to do what waits."""
         self._feeding = False
         for place in self._places:
-            if not self._queue:
+            if not self._line:
                 return
             if place.is_idle:
-                self._send(place, self._taken())
+                self._send(place, self._line.take(self._by.size.batch_rows))
 
-    def _taken(self) -> list[_Asked]:
-        queue, batch, room = self._queue, [], self._by.size.batch_rows
-        while queue:
-            asked = queue[0]
-            if asked.over:
-                queue.popleft()
-                continue
-            rows = len(asked.rows)
-            if batch and (rows > room or asked.alone):
-                break
-            queue.popleft()
-            asked.begun = True
-            batch.append(asked)
-            room -= rows
-            if asked.alone:
-                break
-        self.waiting -= len(batch)
-        return batch
-
-    def _send(self, place: _Place, batch: list[_Asked]) -> None:
+    def _send(self, place: _Place, batch: list[Asked]) -> None:
         if not batch or place.runner is None or place.packer is None:
             return
         place.batch = batch
@@ -319,7 +248,7 @@ class RunnerPredictor:
             found = frames.answers(content)
             self.work.took_s += found.took_ns / 1e9
             answers = frames.columns(found).answers()
-            if self._queue:  # the runner has its next batch before these are told
+            if self._line:  # the runner has its next batch before these are told
                 self._feed()
             if len(answers) == len(batch):
                 for asked, answer in zip(batch, answers, strict=True):
@@ -417,16 +346,12 @@ class RunnerPredictor:
         else:
             self._begin_again(place)
         if len(batch) > 1 and not pause_s:
-            for asked in left:
-                asked.alone, asked.begun = True, False
-            self.waiting += len(left)
-            self._queue.extendleft(reversed(left))
+            self._line.put_back(left)
             return
         for asked in left:
             asked.end(ModelError(f"{self._version.ref} failed: {why}."))
         if all(each.timer is not None for each in self._places):
-            for asked in list(self._queue):
-                asked.end(self._refusal() or self._gone())
+            self._line.end(self._refusal() or self._gone())
 
     def _begin_again(self, place: _Place) -> None:
         place.timer = None

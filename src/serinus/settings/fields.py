@@ -98,6 +98,10 @@ class ServerSettings(BaseSettings):
     canary_niceness: int = Field(
         10, ge=0, le=19, description="How much a canary's processes let others have the processor first"
     )
+    inline_onnx: bool = Field(
+        default=False,
+        description="Run ONNX models in the server's own process: soonest; one that hangs or crashes takes it along",
+    )
     predictor_queue: int = Field(256, ge=1, le=100_000, description="Requests that may wait for one model version")
     canary_lease: float = Field(
         15.0,

@@ -1,0 +1,121 @@
+"""The line in which the requests of one model version wait: bounded, in their order, each with a deadline."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from serinus.alarms import Alarms
+from serinus.core.answers import Answer
+from serinus.core.signature import Row
+from serinus.ports import Settle
+
+_KINDS_OF_TIMEOUTS = 16
+"""Alarms of so many different timeouts are kept; there are three in use in a gateway."""
+
+
+class Asked:
+    """One request: where it stands, and who is told of its outcome, once.
+
+    ``begun``: it was handed to the model. ``alone``: it is to be handed over alone.
+    """
+
+    __slots__ = ("_line", "alone", "at", "begun", "over", "rows", "settle", "timeout_s")
+
+    def __init__(self, line: "Line", rows: Sequence[Row], timeout_s: float, settle: Settle) -> None:
+        self._line = line
+        self.rows = rows
+        self.timeout_s = timeout_s
+        self.settle = settle
+        self.at = time.monotonic()
+        self.begun = False
+        self.alone = False
+        self.over = False
+
+    def end(self, outcome: Sequence[Answer] | Exception) -> None:
+        """Tell the outcome, unless one was told already or nobody waits."""
+        if not self.over:
+            self.withdraw()
+            self.settle(outcome)
+
+    def late(self) -> None:
+        """Be told that the deadline has passed."""
+        self._line.on_late(self)
+
+    def withdraw(self) -> None:
+        """Want no answer any more; what waits is not begun."""
+        if not self.over:
+            self.over = True
+            if not self.begun:
+                self._line.waiting -= 1
+
+
+class Line:
+    """Requests in their order; those that are over leave it when their turn comes.
+
+    ``on_late`` is told of each whose deadline passes.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_late: Callable[[Asked], None]) -> None:
+        self.on_late = on_late
+        self.waiting = 0
+        """How many wait and are not over."""
+        self._loop = loop
+        self._line: deque[Asked] = deque()
+        self._alarms: dict[float, Alarms] = {}
+
+    def __bool__(self) -> bool:
+        """Whether any may wait."""
+        return bool(self._line)
+
+    def asked(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> Asked:
+        """Make a request that counts as waiting, and is yet to ``join``."""
+        self.waiting += 1
+        return Asked(self, rows, timeout_s, settle)
+
+    def join(self, asked: Asked) -> None:
+        """Put a request at the end, with an alarm for its deadline."""
+        line = self._line
+        while line and line[0].over:
+            line.popleft()
+        line.append(asked)
+        alarms = self._alarms.get(asked.timeout_s)
+        if alarms is None:
+            alarms = Alarms(self._loop, asked.timeout_s)
+            if len(self._alarms) < _KINDS_OF_TIMEOUTS:
+                self._alarms[asked.timeout_s] = alarms
+        alarms.watch(asked)
+
+    def take(self, room: int) -> list[Asked]:
+        """Take the first requests with so many rows together at most, or the first one alone."""
+        line = self._line
+        taken: list[Asked] = []
+        while line:
+            asked = line[0]
+            if asked.over:
+                line.popleft()
+                continue
+            rows = len(asked.rows)
+            if taken and (rows > room or asked.alone):
+                break
+            line.popleft()
+            asked.begun = True
+            taken.append(asked)
+            room -= rows
+            if asked.alone:
+                break
+        self.waiting -= len(taken)
+        return taken
+
+    def put_back(self, taken: Sequence[Asked]) -> None:
+        """Put requests back in front, each to be handed over alone."""
+        for asked in taken:
+            asked.alone, asked.begun = True, False
+        self.waiting += len(taken)
+        self._line.extendleft(reversed(taken))
+
+    def end(self, error: Exception) -> None:
+        """Tell all that wait of an error."""
+        waiting, self._line = list(self._line), deque()
+        for asked in waiting:
+            asked.end(error)
