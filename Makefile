@@ -122,7 +122,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-
 	--custom-compile-command 'make lock'
 
 # All but torch, which has an environment of its own.
-EVERY_EXTRA := $(addprefix --extra ,sklearn onnx postgres redis s3 dashboard mlflow xgboost lightgbm notify openlineage)
+EVERY_EXTRA := $(addprefix --extra ,sklearn onnx convert postgres redis s3 dashboard mlflow xgboost lightgbm notify openlineage)
 
 lock: $(DEV) ## Write the lock files anew from pyproject.toml
 	$(UV_COMPILE) $(EVERY_EXTRA) --group dev --output-file requirements/dev.lock $(ARGS)

@@ -72,7 +72,7 @@ class Registry:
             model.signature,
             examples=model.examples,
             metrics=metrics,
-            parameters=parameters,
+            parameters={**(parameters or {}), **model.parameters},
             tags=tags,
             description=description,
             lineage=lineage,

@@ -4,12 +4,18 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 from tests.cli.conftest import Canary
 from tests.client.fake_server import FakeServer
+
+from serinus.formats.conversion import TOLERANCE
 
 CSV = "age,chol,num\n63,233.5,0\n41,204.0,1\n57,354.0,1\n29,180.5,0\n"
 SIGNATURE = {
@@ -155,3 +161,53 @@ def test_data_without_a_target_is_warned_of_and_json_stays_clean(
     assert ran.code == 0, ran.err
     assert ran.document["ref"] == "heart@3"
     assert "--target" in ran.err
+
+
+def test_a_model_is_converted_to_onnx_and_what_was_proved_is_shown_and_kept(
+    canary: Canary, server: FakeServer, files: Path
+) -> None:
+    ran = canary("register", "heart", "model.skops", "--data", "train.csv", "--target", "num", "--onnx")
+
+    assert ran.code == 0, ran.err
+    assert "proved on 4 rows: 0 class flips" in " ".join(ran.out.split())
+    version = newest(server, "heart")
+    assert version["format"] == "onnx"
+    proof = version["parameters"]["onnx"]
+    assert (proof["rows"], proof["class_flips"], proof["converted_from"]) == (4, 0, "skops")
+    assert proof["max_difference"] <= proof["tolerance"] == TOLERANCE
+    assert "0 flips in 4 rows" in " ".join(canary("models", "heart").out.split())
+
+
+def test_example_rows_prove_a_conversion_as_well(canary: Canary, server: FakeServer, files: Path) -> None:
+    (files / "rows.json").write_text("[[63, 233.5], [41, 204.0]]")
+
+    ran = canary("register", "heart", "model.skops", "--signature", "sig.json", "--examples", "rows.json", "--onnx")
+
+    assert ran.code == 0, ran.err
+    assert newest(server, "heart")["parameters"]["onnx"]["rows"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["model.skops", "--signature", "sig.json"], "nothing can be proved"),
+        (["seconds.skops", "--data", "seconds.csv", "--target", "odd"], "predicts another class"),
+        (["model.skops", "--data", "train.csv", "--target", "num", "--onnx-tolerance", "0"], "0 is tolerated"),
+        (["model.skops", "--data", "train.csv", "--target", "num", "--onnx-tolerance", "-1"], "onnx_tolerance"),
+        (["--remote", "http://127.0.0.1:9/v2/models/heart", "--signature", "sig.json"], "--onnx"),
+    ],
+    ids=["no rows", "another class", "too far", "no tolerance", "remote"],
+)
+def test_a_conversion_that_is_not_proved_sends_nothing(
+    canary: Canary, server: FakeServer, files: Path, arguments: list[str], named: str
+) -> None:
+    table = pd.DataFrame({"at": 1.7e9 + np.arange(600.0), "odd": np.arange(600) // 60 % 2})
+    table.to_csv(files / "seconds.csv", index=False)
+    model = make_pipeline(StandardScaler(), DecisionTreeClassifier()).fit(table[["at"]], table["odd"])
+    skops.io.dump(model, files / "seconds.skops")
+
+    ran = canary("register", "heart", *arguments, "--onnx")
+
+    assert ran.code == 2
+    assert named in ran.err
+    assert server.seen == []

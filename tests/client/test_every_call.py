@@ -32,9 +32,11 @@ from serinus.client.results import (
     Event,
     EventsPage,
     Prediction,
+    Predictions,
     ServerHealth,
     Version,
 )
+from serinus.core.errors import InvalidInput
 
 _numbers = count(1)
 RELEASED = "released"
@@ -199,6 +201,22 @@ async def test_one_prediction_and_many_are_answered(call: Caller) -> None:
     assert many[2].error.field == "features.age"
     assert many[3].prediction == 0.3
     assert [each.prediction for each in table] == [0.63] * 20
+
+
+async def test_several_rows_are_answered_by_one_model(call: Caller) -> None:
+    rows = [models.KNOWN, {"age": 41, "chol": 204.0}]
+    answered: Predictions = await call("predict_rows", RELEASED, rows, "patient-1")
+    table: Predictions = await call("predict_rows", RELEASED, pd.DataFrame([models.KNOWN] * 20))
+
+    assert [each.prediction for each in answered.predictions] == [0.63, 0.41]
+    assert (answered.model_version, answered.model_role, answered.failover) == ("risk@2", "baseline", False)
+    assert len(table.predictions) == 20
+    with pytest.raises(InvalidError) as refused:
+        await call("predict_rows", RELEASED, [models.KNOWN, {"age": 41, "chol": float("nan")}])
+    assert refused.value.field == "features.chol"
+    with pytest.raises(InvalidInput) as not_sent:
+        await call("predict_rows", RELEASED, [models.KNOWN, 7])
+    assert not_sent.value.field == "instances.1"
 
 
 async def test_who_answers_can_be_said_where_that_is_allowed(call: Caller, name: str) -> None:

@@ -11,6 +11,7 @@ from tests import models
 
 from serinus.client import calls, results
 from serinus.client.calls import Call
+from serinus.client.many import predict_rows
 from serinus.http.app import control_plane
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -47,6 +48,7 @@ EVERYTHING: list[Call[Any]] = [
     calls.production_of("prod", NOON),
     calls.forecast("prod", [5.0], 50.0, plan="standard", steps=[(5.0, 60.0)], entities=1000),
     calls.predict("prod", {"age": 63}, "patient-1", canary="always"),
+    predict_rows("prod", [{"age": 63}], "patient-1", canary="always"),
 ]
 FOR_OTHERS = ("/v2", "/invocations/", "/metrics", "/health/")
 """Beginnings of routes that probes, Prometheus and the clients of other protocols ask for."""

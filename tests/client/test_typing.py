@@ -13,6 +13,7 @@ from serinus.client.results import (
     LooksPage,
     ModelSummary,
     Prediction,
+    Predictions,
     ProductionAt,
     Version,
 )
@@ -26,6 +27,7 @@ def _a_client_gives_results(client: Client) -> None:
     assert_type(client.start("prod", 2, 5.0, reason="weekly", replace=True), Deployment)
     assert_type(client.register("model.skops", "heart", target="num", metrics={"auc": 0.9}), Version)
     assert_type(client.predict("prod", {"age": 63}, retry=True), Prediction)
+    assert_type(client.predict_rows("prod", [{"age": 63}]), Predictions)
     assert_type(client.predict_many("prod", [{"age": 63}]), list[Prediction | PredictionFailure])
     assert_type(client.events(limit=5), EventsPage)
     assert_type(client.looks("prod", 1), Generator[LooksPage, None, None])

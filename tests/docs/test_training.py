@@ -48,7 +48,7 @@ def run(text: str) -> int:
 
 @pytest.mark.usefixtures("_beside")
 def test_the_page_runs_as_written_and_the_readme_after_it(server: Server) -> None:
-    assert run(PAGE.read_text()) == 5
+    assert run(PAGE.read_text()) == 7
     _, is_there, section = README.read_text().partition(SECTION)
     if is_there:
         assert run(section.partition("\n## ")[0]) == 1
@@ -60,6 +60,8 @@ def test_the_page_runs_as_written_and_the_readme_after_it(server: Server) -> Non
         assert [version["ref"] for version in client.versions("tumour")["versions"]] == ["tumour@1", "tumour@2"]
         assert "r2" in client.versions("progress")["versions"][0]["metrics"]
         (iris,) = client.versions("iris")["versions"]
+        (growths,) = client.versions("growths")["versions"]
+    assert (growths["format"], growths["parameters"]["onnx"]["class_flips"]) == ("onnx", 0)
     assert iris["format"] == "xgboost"
     assert iris["signature"]["output"]["classes"] == ["setosa", "versicolor", "virginica"]
 

@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_packed_is_refused(path: str, reason: str, tmp_pat
 def test_an_estimator_does_not_become_onnx_by_itself() -> None:
     model, X, _ = mixed()
 
-    with pytest.raises(FormatRefused, match="skl2onnx"):
+    with pytest.raises(FormatRefused, match="onnx=True"):
         pack(model, X, format="onnx")
 
 

@@ -94,6 +94,84 @@ def test_a_request_of_another_shape_is_refused(
     assert "features" in refusal["remedy"]
 
 
+YOUNG = {"age": 41, "chol": 204.0}
+
+
+def test_several_rows_have_one_answer_each_and_one_who_gave_them(
+    http: httpx2.Client, client: DocumentClient, name: str
+) -> None:
+    client.deploy(name, STABLE)
+
+    answer = http.post(f"/predict/{name}", json={"instances": [KNOWN, YOUNG], "entity_id": 17})
+
+    document = answer.json()
+    assert answer.status_code == 200
+    assert document.pop("prediction_id")
+    assert document.pop("latency_ms") > 0
+    assert document == {
+        "model_role": "baseline",
+        "model_version": "risk@1",
+        "failover": False,
+        "predictions": [
+            {"prediction": 0.63, "prediction_class": None, "confidence": None},
+            {"prediction": 0.41, "prediction_class": None, "confidence": None},
+        ],
+    }
+
+
+def test_several_rows_are_drawn_together_counted_once_and_logged_each(
+    http: httpx2.Client, client: DocumentClient, server: Server, name: str
+) -> None:
+    client.deploy(name, STABLE, {"auto_rollback": False, "auto_promote": False})
+    client.start(name, 2, 50)
+
+    answers = [http.post(f"/predict/{name}", json={"instances": [KNOWN, YOUNG, KNOWN]}).json() for _ in range(20)]
+
+    assert {each["model_role"] for each in answers} == {"baseline", "canary"}
+    assert eventually(lambda: len(logged(server, name)) == 60)
+    roles = {identity: role for identity, role, _, _ in logged(server, name)}
+    for each in answers:
+        identity = each["prediction_id"]
+        assert {roles[identity], roles[f"{identity}-1"], roles[f"{identity}-2"]} == {each["model_role"]}
+    assert eventually(lambda: sum(client.metrics(name)[role]["requests"] for role in ("baseline", "canary")) == 20)
+
+
+def test_who_answers_several_rows_can_be_said_where_that_is_allowed(
+    http: httpx2.Client, client: DocumentClient, name: str
+) -> None:
+    client.deploy(name, STABLE, {"allow_forced": True})
+    client.start(name, 2, 1)
+
+    answer = http.post(f"/predict/{name}", json={"instances": [KNOWN]}, headers={"X-Canary": "always"})
+
+    assert (answer.json()["model_role"], answer.json()["model_version"]) == ("canary", "risk@2")
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "said"),
+    [
+        ({"instances": [KNOWN], "features": KNOWN}, "instances", "both"),
+        ({"instances": KNOWN}, "instances", "array"),
+        ({"instances": None}, "instances", "array"),
+        ({"instances": []}, "body", "no rows"),
+        ({"instances": [KNOWN] * 1001}, "instances", "more than 1000 rows"),
+        ({"instances": [KNOWN, {"age": 41}]}, "features.chol", "Row 1"),
+        ({"instances": [KNOWN, [63, 1.5]]}, "features", "Row 1"),
+        ({"instances": [{"age": 63.5, "chol": 1.5}]}, "features.age", "Row 0"),
+    ],
+    ids=["both", "object", "null", "none", "too many", "missing", "list", "wrong"],
+)
+def test_several_rows_that_do_not_fit_are_the_callers_error_and_named(
+    http: httpx2.Client, client: DocumentClient, name: str, body: dict[str, Any], field: str, said: str
+) -> None:
+    client.deploy(name, STABLE)
+
+    refusal = problem(http.post(f"/predict/{name}", json=body), 422)
+
+    assert refusal["field"] == field
+    assert said in refusal["detail"]
+
+
 @pytest.mark.parametrize(("weight", "drawn", "other"), [(100, "canary", "baseline"), (0, "baseline", "canary")])
 def test_a_callers_error_is_counted_under_the_role_drawn_and_against_no_model(
     http: httpx2.Client, client: DocumentClient, name: str, weight: float, drawn: str, other: str

@@ -16,7 +16,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from tests.formats.samples import heart
 from tests.server import Server, serving
 
@@ -375,3 +375,29 @@ def test_the_commit_is_on_record_and_whether_it_was_changed(
 
     head = git("rev-parse", "HEAD")
     assert [version["lineage"]["git_commit"] for version in versions()] == ["", head, f"{head}-dirty"]
+
+
+def test_a_pipeline_may_be_registered_as_onnx_with_the_proof_that_it_answers_as_before(
+    server: Server, name: str, versions: Versions
+) -> None:
+    X, y = heart()
+
+    pipeline = RegistryPipeline(steps(), model_name=name, server=server.url, onnx=True).fit(X, y)
+
+    (version,) = versions()
+    assert (pipeline.serinus_version_, version["format"], version["examples"]) == (f"{name}@1", "onnx", 8)
+    assert version["parameters"]["onnx"]["rows"] == len(X)
+    assert version["parameters"]["model__C"] == 0.5
+
+
+def test_a_pipeline_that_cannot_be_onnx_is_fitted_and_not_registered(
+    server: Server, name: str, versions: Versions
+) -> None:
+    X, y = heart()
+    own = [("squeeze", FunctionTransformer(np.log1p)), *steps()]
+
+    with pytest.raises(RegistrationFailed, match="no converter for squeeze") as failed:
+        RegistryPipeline(own, model_name=name, server=server.url, onnx=True).fit(X, y)
+
+    assert failed.value.fitted.predict(X).shape == (len(X),)
+    assert versions() == []

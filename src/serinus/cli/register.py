@@ -79,6 +79,18 @@ def register(
         list[str] | None,
         typer.Option("--trust", metavar="TYPE", help="A further type that a skops file may hold; can be given again."),
     ] = None,
+    onnx: Annotated[
+        bool,
+        typer.Option(
+            "--onnx", help="Convert a scikit-learn model to ONNX, if it is proved on the rows to answer as before."
+        ),
+    ] = False,
+    onnx_tolerance: Annotated[
+        float,
+        typer.Option(
+            "--onnx-tolerance", help="How far a probability may be from before, or a number relative to its size."
+        ),
+    ] = 1e-4,
     output: Output = None,
     url: Url = None,
 ) -> None:
@@ -100,6 +112,12 @@ def register(
     metrics = values.numbers(metric or [], "--metric")
     parameters = values.json_values(param or [], "--param")
     tags = values.pairs(tag or [], "--tag")
+    if remote is not None and onnx:
+        raise InvalidInput(
+            "A model that another engine serves is not converted.",
+            field="--onnx",
+            remedy="Name the saved model's file.",
+        )
     if remote is not None or file is None:
         package = remote_package_of(remote, file or data, read_signature(signature), examples)
         tags.setdefault("endpoint", str(remote))
@@ -124,6 +142,8 @@ def register(
             allow_pickle=allow_pickle,
             allow_torchscript=allow_torchscript,
             trusted_types=trust or (),
+            onnx=onnx,
+            onnx_tolerance=onnx_tolerance,
             metrics=metrics,
             parameters=parameters,
             tags=tags,

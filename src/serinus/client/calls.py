@@ -80,7 +80,8 @@ class Packing(TypedDict, total=False):
     """How a model is packed: what ``serinus.formats.packing.pack`` takes besides the model.
 
     ``data`` is its training data, from which the signature and a few examples are read, ``target`` the column that is
-    predicted; ``signature`` says it instead. ``class_names`` are names for people, one per class.
+    predicted; ``signature`` says it instead. ``class_names`` are names for people, one per class. ``onnx`` converts a
+    scikit-learn estimator, if it is proved on ``data`` to answer as before, within ``onnx_tolerance``.
     """
 
     data: Any
@@ -92,6 +93,8 @@ class Packing(TypedDict, total=False):
     allow_pickle: bool
     trusted_types: Sequence[str]
     allow_torchscript: bool
+    onnx: bool
+    onnx_tolerance: float
 
 
 class Registration(About, Packing, total=False):
@@ -135,7 +138,7 @@ def create_version(model: str, digest: str, package: "Package", about: About) ->
         "signature": package.signature.encoded(),
         "examples": [list(row) for row in package.examples],
         "metrics": json_values(about.get("metrics", {}), "metrics"),
-        "parameters": json_values(about.get("parameters", {}), "parameters"),
+        "parameters": json_values({**about.get("parameters", {}), **package.parameters}, "parameters"),
         "tags": dict(about.get("tags", {})),
         "description": about.get("description", ""),
         "lineage": {name: getattr(lineage, name) for name in results.Lineage.__struct_fields__},

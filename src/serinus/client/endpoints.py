@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, get_ar
 from serinus.client import calls, procedures
 from serinus.client.calls import Call, Document
 from serinus.client.following import follow
+from serinus.client.many import predict_rows
 from serinus.client.work import Emit, Emitting, Work
 
 if TYPE_CHECKING:
@@ -182,3 +183,4 @@ class Endpoints:
     forecast = Endpoint(calls.forecast)
 
     predict = Endpoint(calls.predict)
+    predict_rows = Endpoint(predict_rows)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from serinus.client import calls
 from serinus.client.calls import Call
-from serinus.client.results import Prediction
+from serinus.client.results import Prediction, Predictions
+from serinus.client.values import json_values, mappings
 from serinus.core.errors import InvalidInput, SerinusError
 
 MOST_AT_ONCE = 100
@@ -18,6 +19,42 @@ class PredictionFailure:
 
     row: int
     error: SerinusError
+
+
+def predict_rows(
+    name: str,
+    rows: Any,
+    entity_id: str | None = None,
+    *,
+    retry: bool = False,
+    canary: Literal["always", "never"] | None = None,
+) -> Call[Predictions]:
+    """Ask for the predictions of several rows in one request, which is drawn once and answered by one model.
+
+    ``rows`` are features by name, or a pandas DataFrame. A row that does not fit, or that the model does not answer,
+    fails all of them; ``predict_many`` asks for each row by itself. The others: see ``predict``.
+    """
+    asked = calls.predict(name, {}, entity_id, retry=retry, canary=canary)
+    instances = [_instance(row, f"instances.{place}") for place, row in enumerate(mappings(rows))]
+    body = {given: value for given, value in (asked.json or {}).items() if given != "features"}
+    return Call(
+        asked.method,
+        asked.path,
+        json={**body, "instances": instances},
+        gives=Predictions,
+        repeat=asked.repeat,
+        headers=asked.headers,
+    )
+
+
+def _instance(row: Any, field: str) -> dict[str, Any]:
+    if not isinstance(row, Mapping):
+        raise InvalidInput(
+            f"{field} is a {type(row).__name__}, not a mapping.",
+            field=field,
+            remedy="Give each row's features by name: {name: value, ...}.",
+        )
+    return json_values(row, field, missing=True)
 
 
 Asked = Call[Prediction] | PredictionFailure
@@ -35,7 +72,7 @@ def asked_of_each(
         raise InvalidInput(
             f"at_once is {at_once!r}.", field="at_once", remedy=f"Give a number from 1 to {MOST_AT_ONCE}."
         )
-    each = _mappings(rows)
+    each = mappings(rows)
     entities = [None] * len(each) if entity_ids is None else list(entity_ids)
     if len(entities) != len(each):
         raise InvalidInput(
@@ -53,16 +90,3 @@ def _asked(name: str, row: int, features: Any, entity_id: str | None, *, retry: 
         return calls.predict(name, features, entity_id, retry=retry)
     except InvalidInput as wrong:
         return PredictionFailure(row, wrong)
-
-
-def _mappings(rows: Any) -> list[Any]:
-    if hasattr(rows, "itertuples") and hasattr(rows, "columns"):  # a DataFrame, without importing pandas
-        names = [str(name) for name in rows.columns]
-        return [dict(zip(names, values, strict=True)) for values in rows.itertuples(index=False, name=None)]
-    if isinstance(rows, Mapping | str) or not isinstance(rows, Iterable):
-        raise InvalidInput(
-            f"rows is a {type(rows).__name__}, not a table.",
-            field="rows",
-            remedy="Give a list of mappings ({name: value, ...}), or a pandas DataFrame.",
-        )
-    return list(rows)

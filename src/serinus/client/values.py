@@ -1,7 +1,7 @@
 """Python values as JSON values: what numpy and pandas give becomes what the API takes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from serinus.core.errors import InvalidInput
@@ -22,6 +22,20 @@ def json_values(values: Mapping[str, object], field: str, *, missing: bool = Fal
         InvalidInput: NaN, infinity or a type that JSON does not have.
     """
     return {str(name): _json_value(value, f"{field}.{name}", missing=missing) for name, value in values.items()}
+
+
+def mappings(rows: Any) -> list[Any]:
+    """Give the rows of a table one by one; InvalidInput if it is none. What is a row is not looked at."""
+    if hasattr(rows, "itertuples") and hasattr(rows, "columns"):  # a DataFrame, without importing pandas
+        names = [str(name) for name in rows.columns]
+        return [dict(zip(names, values, strict=True)) for values in rows.itertuples(index=False, name=None)]
+    if isinstance(rows, Mapping | str) or not isinstance(rows, Iterable):
+        raise InvalidInput(
+            f"rows is a {type(rows).__name__}, not a table.",
+            field="rows",
+            remedy="Give a list of mappings ({name: value, ...}), or a pandas DataFrame.",
+        )
+    return list(rows)
 
 
 def _json_value(value: Any, field: str, *, missing: bool) -> Any:

@@ -51,6 +51,13 @@ class FormatRefused(InvalidInput):
     title = "Model format refused"
 
 
+class NotConverted(FormatRefused):
+    """A model that could not be turned into another format, or that would answer otherwise in it."""
+
+    code = "SERINUS-CONVERSION"
+    title = "The model was not converted"
+
+
 class ContractBroken(InvalidInput):
     """A model that does not keep the contract of the deployment it is meant for."""
 

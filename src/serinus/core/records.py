@@ -61,12 +61,16 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A model made ready for registration: artifact bytes, their format, the signature and example rows."""
+    """A model made ready for registration: artifact bytes, their format, the signature and example rows.
+
+    ``parameters`` is what the making has found out; it goes on record with what the caller says of the version.
+    """
 
     data: bytes
     format: str
     signature: Signature
     examples: tuple[tuple[Scalar | None, ...], ...] = ()
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

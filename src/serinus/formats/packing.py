@@ -17,6 +17,7 @@ from serinus.core.records import Package
 from serinus.core.signature import Output, OutputKind, Scalar, Signature
 from serinus.formats import Formats, lightgbm, onnx, torchscript, xgboost
 from serinus.formats.boosters import Described
+from serinus.formats.conversion import TOLERANCE, convert
 from serinus.formats.detection import format_of
 from serinus.formats.signatures import classes_of, example_places, example_rows, features_of, infer_signature
 from serinus.formats.tables import fitted_names
@@ -49,6 +50,8 @@ def pack(  # noqa: PLR0913 - one model; all else by keyword
     allow_pickle: bool = False,
     trusted_types: Iterable[str] = (),
     allow_torchscript: bool = False,
+    onnx: bool = False,
+    onnx_tolerance: float = TOLERANCE,
 ) -> Package:
     """Pack a model.
 
@@ -66,10 +69,14 @@ def pack(  # noqa: PLR0913 - one model; all else by keyword
         allow_pickle: see ``Formats``; the server has to allow it too.
         trusted_types: see ``Formats``; the server has to trust them too.
         allow_torchscript: see ``Formats``; the server has to allow it too.
+        onnx: convert a scikit-learn estimator, or one in a file, to ONNX; ``data`` has to prove that it answers as
+            before. What was proved goes on record with the version. The server needs to allow nothing.
+        onnx_tolerance: how far a probability may be from the estimator's own, and a number relative to its size.
 
     Raises:
         InvalidInput: neither data nor signature, or they do not go with the model.
         FormatRefused: the model cannot be saved in this format, or would not be loaded from it.
+        NotConverted: it cannot be converted to ONNX, or would answer otherwise there.
         ContractBroken: what was packed does not answer its example rows, or not as the model does.
     """
     if data is None and signature is None:
@@ -79,7 +86,7 @@ def pack(  # noqa: PLR0913 - one model; all else by keyword
             remedy="Give training data (a DataFrame or an array), or a signature.",
         )
     formats = Formats(allow_pickle=allow_pickle, trusted_types=trusted_types, allow_torchscript=allow_torchscript)
-    packed = _packed(model, format, formats)
+    packed = _unconverted(model, format, formats) if onnx else _packed(model, format, formats)
     told = _described(packed, formats) if packed.estimator is None else packed.estimator
     frame = None if data is None else features_of(data, told, target=target)
     if signature is None:
@@ -90,6 +97,10 @@ def pack(  # noqa: PLR0913 - one model; all else by keyword
         frame = _chosen(frame, signature)
     places = [] if frame is None else example_places(frame, examples)
     rows = () if frame is None else example_rows(frame, places, signature)
+    if onnx:
+        converted = convert(packed.estimator, frame, signature, source=packed.format, tolerance=onnx_tolerance)
+        _answers(formats, _Packed(converted.data, "onnx", None), signature, rows)
+        return Package(converted.data, "onnx", signature, rows, {"onnx": converted.facts})
     answers = _answers(formats, packed, signature, rows)
     if frame is not None and packed.estimator is not None:
         _compare(answers, packed.estimator, frame.iloc[places])
@@ -125,9 +136,22 @@ def _packed(model: object, format: str | None, formats: Formats) -> _Packed:  # 
         raise FormatRefused(
             f"A {type(model).__name__} does not become ONNX by itself.",
             field="format",
-            remedy="Convert it first, for instance with skl2onnx.to_onnx, and pack the result.",
+            remedy="Give onnx=True, and it is converted and compared with the model itself.",
         )
     return _Packed(_dumped(model, format), format, model)
+
+
+def _unconverted(model: object, format: str | None, formats: Formats) -> _Packed:  # noqa: A002 - the port's word
+    """Give the estimator that is to be converted; unless it is a file, its own bytes are of no interest."""
+    is_file = isinstance(model, str | Path | bytes)
+    packed = _packed(model, format, formats) if is_file else _native(model) or _Packed(b"", "scikit-learn", model)
+    if packed.estimator is None or formats.describes_itself(packed.format):
+        raise FormatRefused(
+            f"A model of the format {packed.format} is no scikit-learn estimator that could be converted.",
+            field="onnx",
+            remedy="Register it without onnx: it is served from its own format.",
+        )
+    return packed
 
 
 def _dumped(model: object, format: str) -> bytes:  # noqa: A002 - the port's word

@@ -145,10 +145,9 @@ def classes_of(labels: object) -> tuple[Scalar, ...]:
 def example_places(frame: "pd.DataFrame", count: int) -> list[int]:
     """Choose up to ``count`` rows: for up to half, rows where a column is missing; the rest spread over the data.
 
-    Rows with an infinite value are passed over: no request can send one.
+    Rows with an infinite value are passed over.
     """
-    endless = np.any(frame.isin([np.inf, -np.inf]).to_numpy(), axis=1)
-    usable = np.flatnonzero(~endless)
+    usable = np.array(sendable_places(frame), dtype=np.intp)
     if not len(usable) or count < 1:
         return []
     missing = frame.isna().to_numpy()[usable]
@@ -157,6 +156,13 @@ def example_places(frame: "pd.DataFrame", count: int) -> list[int]:
     others = usable[~np.isin(usable, with_gaps)]
     spread = np.linspace(0, len(others) - 1, min(count - len(with_gaps), len(others))).round().astype(int)
     return sorted({*with_gaps, *others[spread].tolist()})
+
+
+def sendable_places(frame: "pd.DataFrame") -> list[int]:
+    """Give the places of all rows without an infinite value: no request can send one."""
+    endless = np.any(frame.isin([np.inf, -np.inf]).to_numpy(), axis=1)
+    places: list[int] = np.flatnonzero(~endless).tolist()
+    return places
 
 
 def sample_of(

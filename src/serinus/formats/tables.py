@@ -50,7 +50,7 @@ def table_for(model: object, signature: Signature) -> Table:
     missing_string = None if _learned_none(model) else np.nan
     if names is None:
         return _array_table(signature, missing_string)
-    if all(f.dtype is not Dtype.STR for f in signature.features) and _turns_all_into_floats(model):
+    if all(f.dtype is not Dtype.STR for f in signature.features) and turns_all_into_floats(model):
         _forget_names(model)
         return _float_array(names, signature)
     return _frame_table(names, signature, missing_string)
@@ -76,7 +76,7 @@ def _learned_none(model: object) -> bool:
     return False
 
 
-def _turns_all_into_floats(model: object) -> bool:
+def turns_all_into_floats(model: object) -> bool:
     """Whether no part of the model looks at the dtype of a single column, so that one float table will do."""
     from sklearn.base import BaseEstimator
     from sklearn.compose import ColumnTransformer

@@ -36,16 +36,27 @@ PROBLEM: dict[str, Any] = {
 }
 
 _SCALAR: dict[str, Any] = {"type": ["boolean", "integer", "number", "string"]}
+_ROW: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {"type": ["boolean", "integer", "number", "string", "null"]},
+}
 _REQUEST: dict[str, Any] = {
     "type": "object",
-    "anyOf": [{"required": ["features"]}, {"required": ["entity_id"]}],
+    "anyOf": [{"required": ["features"]}, {"required": ["entity_id"]}, {"required": ["instances"]}],
+    "not": {"required": ["features", "instances"]},
     "additionalProperties": False,
     "properties": {
         "features": {
-            "type": "object",
+            **_ROW,
             "description": "One value for each feature of the baseline's signature, by name; where the deployment has "
             "a feature_service, those that are left out are looked up by entity_id",
-            "additionalProperties": {"type": ["boolean", "integer", "number", "string", "null"]},
+        },
+        "instances": {
+            "type": "array",
+            "minItems": 1,
+            "items": _ROW,
+            "description": "In place of features: several rows, each with a value for every feature. They are drawn "
+            "once, answered by one model at once, and counted as one request",
         },
         "entity_id": {
             "type": ["string", "integer", "null"],
@@ -54,17 +65,23 @@ _REQUEST: dict[str, Any] = {
     },
     "example": {"entity_id": "patient-17", "features": {"age": 63, "chol": 233, "thal": None}},
 }
+_ROLE: dict[str, Any] = {"type": "string", "enum": ["baseline", "canary"], "description": "Whose answer this is"}
+_FAILOVER: dict[str, Any] = {"type": "boolean", "description": "The baseline answered for a canary that failed"}
+_ANSWER: dict[str, Any] = {
+    "prediction": _SCALAR,
+    "prediction_class": {"type": ["string", "null"]},
+    "confidence": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+}
 _PREDICTION: dict[str, Any] = {
     "type": "object",
+    "required": ["prediction"],
     "properties": {
         "prediction_id": {"type": "string"},
-        "model_role": {"type": "string", "enum": ["baseline", "canary"], "description": "Whose answer this is"},
-        "prediction": _SCALAR,
-        "prediction_class": {"type": ["string", "null"]},
-        "confidence": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+        "model_role": _ROLE,
+        **_ANSWER,
         "latency_ms": {"type": "number"},
         "model_version": {"type": "string"},
-        "failover": {"type": "boolean", "description": "The baseline answered for a canary that failed"},
+        "failover": _FAILOVER,
     },
     "example": {
         "prediction_id": "5f0c1b1d9a1e4f5e8a55c1a0c8f5b7e2",
@@ -77,6 +94,22 @@ _PREDICTION: dict[str, Any] = {
         "failover": False,
     },
 }
+_PREDICTIONS: dict[str, Any] = {
+    "type": "object",
+    "required": ["predictions"],
+    "properties": {
+        "prediction_id": {"type": "string", "description": "Under which the first row is logged"},
+        "model_role": _ROLE,
+        "model_version": {"type": "string"},
+        "failover": _FAILOVER,
+        "latency_ms": {"type": "number"},
+        "predictions": {
+            "type": "array",
+            "description": "One for each of the instances, in their order",
+            "items": {"type": "object", "required": ["prediction"], "properties": _ANSWER},
+        },
+    },
+}
 
 
 def predict_path() -> dict[str, Any]:
@@ -85,7 +118,7 @@ def predict_path() -> dict[str, Any]:
         "post": {
             "tags": ["predictions"],
             "summary": "Predict",
-            "description": "Answer one request by the baseline or the canary, as the split has it.",
+            "description": "Answer a request of one row or several by the baseline or the canary, as the split has it.",
             "operationId": "predict",
             "parameters": [
                 {
@@ -105,7 +138,10 @@ def predict_path() -> dict[str, Any]:
             ],
             "requestBody": {"required": True, "content": {"application/json": {"schema": _REQUEST}}},
             "responses": {
-                "200": {"description": "The prediction", "content": {"application/json": {"schema": _PREDICTION}}},
+                "200": {
+                    "description": "The prediction; for instances one for each",
+                    "content": {"application/json": {"schema": {"oneOf": [_PREDICTION, _PREDICTIONS]}}},
+                },
                 "4XX": PROBLEM,
                 "5XX": PROBLEM,
             },

@@ -5,20 +5,44 @@ from typing import Any
 
 import msgspec
 
+from serinus.core.errors import InvalidInput
 from serinus.gateway import Gateway
-from serinus.http import problems
+from serinus.http import problems, rows
 from serinus.http.asgi import Application, Disconnected, Receive, Scope, Send, header, read_body, refuse, respond
 from serinus.http.reading import misshapen, not_json
 
 PREFIX = "/predict/"
-REMEDY = "Send one row a request; SERINUS_MAX_REQUEST_BYTES sets the limit."
+REMEDY = "Send fewer rows a request; SERINUS_MAX_REQUEST_BYTES sets the limit."
+SHAPE = (
+    'Send {"features": {name: value, ...}, "entity_id": "..."}, or "instances": [{name: value, ...}, ...] for features.'
+)
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
-    """What a caller sends."""
+    """What a caller sends: the features of one row, or several rows as ``instances``."""
 
     features: Any = None  # the signature checks it, so that an error names the feature
     entity_id: str | int | None = None
+    instances: list[Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class RowAnswer(msgspec.Struct):
+    """The answer to one of several rows."""
+
+    prediction: bool | int | float | str
+    prediction_class: str | None
+    confidence: float | None
+
+
+class Answers(msgspec.Struct):
+    """The answers to all rows of a request, in their order, and who gave them."""
+
+    prediction_id: str
+    model_role: str
+    model_version: str
+    failover: bool
+    latency_ms: float
+    predictions: list[RowAnswer]
 
 
 class PredictRoute:
@@ -44,13 +68,8 @@ class PredictRoute:
             return
         try:
             body = await read_body(scope, receive, self._max_bytes, REMEDY)
-            request = self._decoded(body)
-            entity = request.entity_id
-            prediction = await gateway.predict(
-                scope["path"][len(PREFIX) :],
-                request.features,
-                str(entity) if isinstance(entity, int) else entity,
-                header(scope, b"x-canary"),
+            answered = await _answered(
+                gateway, scope["path"][len(PREFIX) :], self._decoded(body), header(scope, b"x-canary")
             )
         except Disconnected:
             return
@@ -58,15 +77,36 @@ class PredictRoute:
             error = problems.explained(caught, scope["path"])
             await refuse(scope, send, error)
         else:
-            await respond(send, 200, "application/json", self._encoder.encode(prediction), {})
+            await respond(send, 200, "application/json", self._encoder.encode(answered), {})
 
     def _decoded(self, body: bytes) -> Request:
         try:
             return self._decoder.decode(body)
         except msgspec.ValidationError as wrong:
-            raise misshapen(wrong, 'Send {"features": {name: value, ...}, "entity_id": "..."}.') from wrong
+            raise misshapen(wrong, SHAPE) from wrong
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
             raise not_json(wrong) from wrong
+
+
+async def _answered(gateway: Gateway, deployment: str, request: Request, forced: str | None) -> object:
+    entity = str(request.entity_id) if isinstance(request.entity_id, int) else request.entity_id
+    instances = request.instances
+    if isinstance(instances, msgspec.UnsetType):
+        return await gateway.predict(deployment, request.features, entity, forced)
+    if request.features is not None:
+        raise InvalidInput("The request has both features and instances.", field="instances", remedy=SHAPE)
+    gateway.check_rows(len(instances), "instances")
+    done = await gateway.predict_rows(deployment, lambda signature: rows.named(signature, instances), entity, forced)
+    return Answers(
+        prediction_id=done.prediction_id,
+        model_role=done.answered_by.role.value,
+        model_version=done.answered_by.name,
+        failover=done.failover,
+        latency_ms=done.latency_ms,
+        predictions=[
+            RowAnswer(answer.prediction, answer.prediction_class, answer.confidence) for answer in done.answers
+        ],
+    )
 
 
 def _is_ours(path: str) -> bool:

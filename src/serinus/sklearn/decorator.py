@@ -34,6 +34,7 @@ def register_on_fit(  # noqa: PLR0913 - all by keyword
     class_names: Sequence[str] = (),
     examples: int = 8,
     trusted_types: Sequence[str] = (),
+    onnx: bool = False,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Register the model that a training function returns, each time it is called.
 
@@ -51,7 +52,7 @@ def register_on_fit(  # noqa: PLR0913 - all by keyword
     """
     destination = Destination(
         *(model_name, server, description, tags or {}, run_id, parent, git_commit, class_names, examples),
-        trusted_types,
+        *(trusted_types, onnx),
     )
 
     def decorate(train: Callable[P, R]) -> Callable[P, R]:

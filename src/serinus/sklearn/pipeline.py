@@ -39,7 +39,7 @@ class RegistryPipeline(Pipeline):  # type: ignore[misc]  # scikit-learn has no t
         validation_seed: for the choice of the rows that are held out.
         register_on_fit: False, as in every clone: ``fit`` fits all that it is given, and registers nothing.
         training_scores: also register scores on the training data, as ``training_accuracy`` or ``training_r2``.
-        description, tags, run_id, parent, git_commit, class_names, examples, trusted_types: see ``Destination``.
+        description, tags, run_id, parent, git_commit, class_names, examples, trusted_types, onnx: see ``Destination``.
 
     Attributes:
         serinus_version_: ``NAME@NUMBER``, once it is registered.
@@ -64,6 +64,7 @@ class RegistryPipeline(Pipeline):  # type: ignore[misc]  # scikit-learn has no t
         class_names: Sequence[str] = (),
         examples: int = 8,
         trusted_types: Sequence[str] = (),
+        onnx: bool = False,
         transform_input: Sequence[str] | None = None,
         memory: Any = None,
         verbose: bool = False,
@@ -83,6 +84,7 @@ class RegistryPipeline(Pipeline):  # type: ignore[misc]  # scikit-learn has no t
         self.class_names = class_names
         self.examples = examples
         self.trusted_types = trusted_types
+        self.onnx = onnx
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit, measure, and register.
@@ -187,6 +189,7 @@ class RegistryPipeline(Pipeline):  # type: ignore[misc]  # scikit-learn has no t
             self.class_names,
             self.examples,
             self.trusted_types,
+            self.onnx,
         )
 
     # -- validation ----------------------------------------------------------------------------------

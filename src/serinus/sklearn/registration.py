@@ -81,6 +81,7 @@ def prepared(
         signature=kept.signature,
         examples=destination.examples,
         trusted_types=destination.trusted_types,
+        onnx=destination.onnx,
     )
     left_out = metrics.left_out if isinstance(metrics, Metrics) else {}
     commit = head_commit() if destination.git_commit is None else destination.git_commit

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 Server = str | Client | None
 """The URL of a server or a client of it; None for what SERINUS_URL says."""
+PROOF_ROWS = 1000
+"""Rows of the training data that are kept to compare a converted model with its original."""
 Validation = tuple[Any, Any]
 """X and y that the model is not fitted on."""
 
@@ -46,6 +48,8 @@ class Destination:
         model_name: the model's. server: its URL, a Client, or None for what SERINUS_URL says.
         git_commit: None: that of the work tree of the current folder.
         class_names: for people. examples: rows to keep. trusted_types: that a skops file may hold besides its own.
+        onnx: registered is what the model was converted to, if that is proved on up to 1000 of the rows that it was
+        fitted on to answer as before; otherwise nothing is.
     """
 
     model_name: str
@@ -58,6 +62,7 @@ class Destination:
     class_names: Sequence[str] = ()
     examples: int = 8
     trusted_types: Sequence[str] = ()
+    onnx: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,8 @@ def kept_of(model: Any, X: Any, *, digest: str, destination: Destination) -> Kep
     Raises:
         InvalidInput: no signature can be read from it.
     """
-    signature, sample = sample_of(X, model, count=destination.examples, class_names=destination.class_names)
+    count = max(destination.examples, PROOF_ROWS) if destination.onnx else destination.examples
+    signature, sample = sample_of(X, model, count=count, class_names=destination.class_names)
     return Kept(signature, sample, digest, len(X))
 
 

@@ -75,7 +75,10 @@ DATA = st.dictionaries(
     st.sampled_from(["from", "to", "canary", "baseline", "weight", "changes", "step", "of", "holdback", "new"]), JSON
 )
 FEATURES = some(["features"], output=some(["kind", "classes", "class_names"]))
-VERSIONS = some(VERSION, signature=FEATURES)
+PROOF = ["rows", "class_flips", "max_difference", "max_relative_difference", "tolerance", "converter", "opset"]
+VERSIONS = some(
+    VERSION, signature=FEATURES, format=st.sampled_from(["onnx", "skops", 7]), parameters=some(["C"], onnx=some(PROOF))
+)
 
 VIEWS: dict[str, tuple[View, st.SearchStrategy[dict[str, Any]]]] = {
     "deployment": (deployment_view, DEPLOYMENTS),

@@ -8,7 +8,20 @@ from rich.table import Table
 from rich.text import Text
 
 from serinus.cli.display.screen import Screen
-from serinus.cli.display.words import MISSING, ago, clock, listed, mapped, pairs, plain, rows, size
+from serinus.cli.display.words import (
+    MISSING,
+    ago,
+    clock,
+    count,
+    listed,
+    mapped,
+    number,
+    pairs,
+    plain,
+    rows,
+    scalar,
+    size,
+)
 
 Document = Mapping[str, Any]
 
@@ -45,7 +58,7 @@ def versions_view(document: Document, screen: Screen) -> RenderableType:
         if not screen.narrow:
             cells[2:2] = [
                 plain(version.get("created_by")),
-                plain(version.get("format")),
+                _format(version),
                 size(version.get("size")),
             ]
         table.add_row(*cells)
@@ -67,8 +80,9 @@ def version_view(version: Document, screen: Screen) -> RenderableType:
         ("  created", f"{created} by {plain(version.get('created_by'))}"),
         ("  artifact", f"{plain(version.get('format'))}, {size(version.get('size'))}"),
         ("  digest", plain(version.get("digest"))),
+        ("  parity", _parity(version)),
         ("  metrics", pairs(version.get("metrics"))),
-        ("  parameters", pairs(version.get("parameters"))),
+        ("  parameters", pairs(_parameters(version))),
         ("  tags", pairs(version.get("tags"))),
         ("  inputs", _inputs(signature)),
         ("  output", _output(signature)),
@@ -78,6 +92,46 @@ def version_view(version: Document, screen: Screen) -> RenderableType:
         if fact not in {"", MISSING}:
             grid.add_row(name, fact)
     return Group(title, "", grid)
+
+
+def _format(version: Document) -> str:
+    """Name the format, and the proof that its model answers as the one did that it was converted from."""
+    known = plain(version.get("format"))
+    proof = _proof(version)
+    if not proof:
+        return known
+    flips = number(proof.get("class_flips"))
+    alike = "compared on" if flips is None else f"{count(flips)} flips in"
+    return f"{known}, {alike} {count(proof.get('rows'))} rows"
+
+
+def _parity(version: Document) -> str:
+    proof = _proof(version)
+    if not proof:
+        return MISSING
+    flips, far, relative = (
+        number(proof.get(f"{each}")) for each in ("class_flips", "max_difference", "max_relative_difference")
+    )
+    parts = [
+        *([f"{count(flips)} class flips"] if flips is not None else []),
+        *([f"{far:.1e} apart at most"] if far is not None else []),
+        *([f"relatively {relative:.1e}"] if relative is not None else []),
+    ]
+    tolerance = scalar(proof.get("tolerance"))
+    return (
+        f"proved on {count(proof.get('rows'))} rows: {', '.join(parts)} (tolerance {tolerance}); converted from "
+        f"{plain(proof.get('converted_from'))} by {plain(proof.get('converter'))}, opset {plain(proof.get('opset'))}"
+    )
+
+
+def _proof(version: Document) -> dict[str, Any]:
+    return mapped(mapped(version.get("parameters")).get("onnx")) if version.get("format") == "onnx" else {}
+
+
+def _parameters(version: Document) -> dict[str, Any]:
+    """Give the parameters without the proof, which has a line of its own."""
+    proof = _proof(version)
+    return {name: value for name, value in mapped(version.get("parameters")).items() if not proof or name != "onnx"}
 
 
 def _inputs(signature: object) -> str:

@@ -113,3 +113,25 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float | None = None
     latency_ms: float = 0.0
     failover: bool = False
+
+
+class RowAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one of several rows."""
+
+    prediction: bool | int | float | str
+    prediction_class: str | None = None
+    confidence: float | None = None
+
+
+class Predictions(msgspec.Struct, frozen=True, kw_only=True):
+    """The answers to all rows of a request, in their order, and whose they are; see ``Prediction``.
+
+    The first row is logged under ``prediction_id``, the k-th after it under ``<prediction_id>-<k>``.
+    """
+
+    prediction_id: str
+    predictions: tuple[RowAnswer, ...]
+    model_role: str = ""
+    model_version: str = ""
+    latency_ms: float = 0.0
+    failover: bool = False
