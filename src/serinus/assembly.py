@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,7 @@ class System:
     checker: HealthChecker | None
     gateway: Gateway | None
     log: PredictionLog
+    loaded: LoadedModels
     dispatcher: Dispatcher
     dependencies: Dependencies
     siblings: Siblings | None
@@ -259,6 +260,7 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         checker=checker if checks else None,
         gateway=gateway if serves else None,
         log=log,
+        loaded=loaded,
         dispatcher=dispatcher,
         dependencies=dependencies,
         siblings=outside.siblings,
@@ -418,13 +420,7 @@ def _own_readings(system: System) -> Readings:
     return Readings(
         evidence=gateway.evidence() if gateway else {},
         arms=tuple(
-            ServedArm(
-                each.state.name,
-                arm.name,
-                arm.role,
-                arm.predictor.version.draft.metrics.get("accuracy"),
-                replace(arm.predictor.work),
-            )
+            ServedArm(each.state.name, arm.name, arm.role, arm.predictor.version.draft.metrics.get("accuracy"))
             for each in served
             for arm in (each.baseline, each.canary)
             if arm is not None
@@ -441,6 +437,7 @@ def _own_readings(system: System) -> Readings:
         checker=CheckerReading(checker.leads, checker.ticked_at, checker.failures, tuple(sorted(checker.alarmed)))
         if checker
         else None,
+        work={str(ref): work for ref, work in system.loaded.work().items()},
         targets={name: TargetReading(told.results, told.waiting) for name, told in system.dispatcher.told.items()},
     )
 

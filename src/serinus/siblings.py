@@ -12,6 +12,7 @@ import msgspec
 
 from serinus.core.evidence import merged
 from serinus.core.records import decoded_evidence, encoded_evidence
+from serinus.core.work import Work
 from serinus.telemetry import Readings, TargetReading
 
 INTERVAL_S = 1.0
@@ -56,6 +57,7 @@ class Siblings:
             log_written=own.log_written + sum(each.log_written for each in others),
             log_dropped=own.log_dropped + sum(each.log_dropped for each in others),
             targets=_all_told(own.targets, others),
+            work=_all_done(own.work, others),
         )
 
     def _write(self, readings: Readings) -> None:
@@ -68,6 +70,7 @@ class Siblings:
             readings.log_written,
             readings.log_dropped,
             dict(readings.targets),
+            dict(readings.work),
         )
         fresh = self._own.with_suffix(".new")
         with suppress(OSError):  # of a disk that is full for a while: the next time shows it
@@ -87,6 +90,7 @@ class Counts:
     log_written: int
     log_dropped: int
     targets: dict[str, TargetReading]
+    work: dict[str, Work]
 
 
 def _read(path: Path) -> Counts | None:
@@ -101,6 +105,14 @@ def _added(own: Mapping[str, int], others: Iterable[Mapping[str, int]]) -> dict[
     for each in others:
         total.update(each)
     return dict(total)
+
+
+def _all_done(own: Mapping[str, Work], others: Iterable[Counts]) -> dict[str, Work]:
+    total = dict(own)
+    for each in others:
+        for version, work in each.work.items():
+            total[version] = total.get(version, Work()) + work
+    return total
 
 
 def _all_told(own: Mapping[str, TargetReading], others: Iterable[Counts]) -> dict[str, TargetReading]:

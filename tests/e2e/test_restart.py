@@ -25,7 +25,7 @@ from serinus.core.names import VersionRef
 CONNECTIONS = 8
 SLOW_S = 0.5
 WEIGHT = 30
-SETTINGS = QUICK | {"SERINUS_PREDICTOR_THREADS": str(CONNECTIONS)}
+SETTINGS = QUICK | {"SERINUS_PREDICT_TIMEOUT": "3"}
 POLICY = {"auto_promote": False, "auto_rollback": False, "policy": {"interval_s": 0.2, "p95_margin_ms": 10_000}}
 """Under which a busy machine, on which one of two equal versions may be slower for a while, is no bad health."""
 

@@ -21,6 +21,8 @@ from serinus.core.signature import Row
 
 MATRIX, ROWS, LOAD, ANSWERS, OUTCOMES, LOADED, REFUSED = range(7)
 HEAD = struct.Struct("<IIII")
+BAD = "bad_output"
+"""The failure of a request whose model answered, and not with what is an answer."""
 _NAN = float("nan")
 _COUNT = struct.Struct("<I")
 _encode = msgspec.msgpack.Encoder().encode

@@ -219,11 +219,12 @@ class RunnerPredictor:
     def _feed(self) -> None:
         """Give every runner that has nothing to do what waits."""
         self._feeding = False
-        for place in self._places:
+        idle = [place for place in self._places if place.is_idle]
+        for number, place in enumerate(idle):
             if not self._line:
                 return
-            if place.is_idle:
-                self._send(place, self._line.take(self._by.size.batch_rows))
+            share = -(-self._line.waiting // (len(idle) - number))
+            self._send(place, self._line.take(share, self._by.size.batch_rows))
 
     def _send(self, place: _Place, batch: list[Asked]) -> None:
         if not batch or place.runner is None or place.packer is None:
@@ -406,7 +407,7 @@ class RunnerPredictor:
 def _outcome(outcome: frames.Outcome) -> "Sequence[Answer] | Exception":
     if not outcome.failure:
         return frames.columns(outcome).answers()
-    return BadOutput(outcome.message) if outcome.failure == "bad_output" else ModelError(outcome.message)
+    return BadOutput(outcome.message) if outcome.failure == frames.BAD else ModelError(outcome.message)
 
 
 def _resolve(ready: "asyncio.Future[frames.Loaded]", outcome: frames.Loaded | SerinusError) -> None:

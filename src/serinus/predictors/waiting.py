@@ -86,8 +86,8 @@ class Line:
                 self._alarms[asked.timeout_s] = alarms
         alarms.watch(asked)
 
-    def take(self, room: int) -> list[Asked]:
-        """Take the first requests with so many rows together at most, or the first one alone."""
+    def take(self, most: int, room: int) -> list[Asked]:
+        """Take the first requests, so many and with so many rows together at most; one at least, however many rows."""
         line = self._line
         taken: list[Asked] = []
         while line:
@@ -96,7 +96,7 @@ class Line:
                 line.popleft()
                 continue
             rows = len(asked.rows)
-            if taken and (rows > room or asked.alone):
+            if taken and (rows > room or asked.alone or len(taken) >= most):
                 break
             line.popleft()
             asked.begun = True
