@@ -68,9 +68,9 @@ async def test_of_a_hundred_thousand_requests_each_share_goes_to_the_canary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("serinus.assembly.ThreadPredictors", Instants)
-    # The log takes one entry and drops the others, which would take their time.
+    # The log takes some and drops the others, which would take their time.
     settings = read_settings(
-        home=tmp_path, allow_pickle=True, check_interval=3600, canary_lease=86_400, log_interval=60, log_limit=1
+        home=tmp_path, allow_pickle=True, check_interval=3600, canary_lease=86_400, log_interval=60, journal_bytes=4096
     )
     with Home(tmp_path) as home:
         async with assembled(settings, home) as system:

@@ -6,7 +6,7 @@ next: a row is put together from parts, most of which are encoded once.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,6 +54,11 @@ _INT32, _INT64, _FLOAT, _BOOL = (struct.Struct(form) for form in (">i", ">q", ">
 def microseconds(at: datetime) -> int:
     """Give an instant as PostgreSQL counts: microseconds since 2000 in UTC."""
     return (at - _EPOCH) // _MICROSECOND
+
+
+def instant(at_us: int) -> datetime:
+    """Give back what ``microseconds`` was given, in UTC; OverflowError where it is beyond all years."""
+    return _EPOCH + _MICROSECOND * at_us
 
 
 def constant_part(  # noqa: PLR0913 - the fields that it holds
@@ -142,12 +147,16 @@ def encoded(record: PredictionRecord) -> bytes:
 
 def decoded(data: bytes) -> Iterator[PredictionRecord]:
     """Read rows, one after the other; ValueError where the bytes are none."""
-    for fields in split(data):
-        try:
-            yield PredictionRecord(**{name: read(field) for (name, read), field in zip(_READ, fields, strict=True)})
-        except (TypeError, struct.error, OverflowError) as wrong:
-            message = f"a row is no logged prediction: {wrong}"
-            raise ValueError(message) from wrong
+    return map(record_of, split(data))
+
+
+def record_of(fields: Sequence[bytes | None]) -> PredictionRecord:
+    """Read the fields of one row; ValueError where they are of no record."""
+    try:
+        return PredictionRecord(**{name: read(field) for (name, read), field in zip(_READ, fields, strict=True)})
+    except (TypeError, struct.error, OverflowError) as wrong:
+        message = f"a row is no logged prediction: {wrong}"
+        raise ValueError(message) from wrong
 
 
 def split(data: bytes) -> Iterator[list[bytes | None]]:
@@ -191,7 +200,7 @@ def _number(form: struct.Struct) -> Callable[[bytes | None], Any]:
 
 
 _AS_THEY_ARE: dict[str, Callable[[bytes | None], Any]] = {
-    "at": lambda field: _EPOCH + _MICROSECOND * _INT64.unpack(field or b"")[0],
+    "at": lambda field: instant(_INT64.unpack(field or b"")[0]),
     "latency_ms": _number(_FLOAT),
     "confidence": lambda field: None if field is None else _FLOAT.unpack(field)[0],
     "split_version": _number(_INT32),

@@ -12,6 +12,7 @@ from serinus.core.deployment import Deployment
 from serinus.core.errors import InvalidFeatures, InvalidInput, SerinusError, Unavailable, no_deployment
 from serinus.core.evidence import Evidence
 from serinus.core.ledger import Ledger, owner
+from serinus.core.log_rows import microseconds
 from serinus.core.policy import SequentialPolicy
 from serinus.core.records import EvidenceReport
 from serinus.core.routing import Role, Split, assign, forced_role, sticky_point
@@ -21,11 +22,12 @@ from serinus.gateway.asking import Outcome, ask
 from serinus.gateway.following import RETRY_S, Following
 from serinus.gateway.looking_up import with_features
 from serinus.gateway.pinning import pinned
-from serinus.gateway.recording import error_kind, further, recorded
+from serinus.gateway.recording import Recorder, error_kind, recorded
 from serinus.gateway.touched import Touched
+from serinus.hashing import HashKey
 from serinus.loaded import LoadedModels, cause_of
 from serinus.ports import Board, Clock, FeatureSource, Store
-from serinus.predictions import Answered, PredictionLog
+from serinus.predictions import PredictionLog
 
 PATIENCE_S = 2.0
 """How long a request may be pending, at least, and hold back the evidence of those that started after it."""
@@ -96,6 +98,7 @@ class Gateway:
         timeout_s: float,
         evidence_interval_s: float,
         sticky_key: bytes,
+        hash_key: HashKey,
         new_id: Callable[[], str],
         on_trouble: Callable[[str], None],
         on_state: Callable[[Deployment], None] = lambda _: None,
@@ -109,6 +112,7 @@ class Gateway:
         self.boot = boot
         self._board = board
         self._log = log
+        self._recorder = Recorder(hash_key)
         self._clock = clock
         self._timeout_s = timeout_s
         self._evidence_interval_s = evidence_interval_s
@@ -231,10 +235,9 @@ class Gateway:
                 compared = drawn and (point is None or self._is_new(served, arm.key.rollout, point, ended[0]))
                 self._ledger.end(batch, arm.key if compared else arm.aside, *ended)
         identity = self._new_id()
-        names, first = signature.names, recorded(identity, served, arm, outcome, at, forced=forced)
-        self._log.append(Answered(first, names, tuple(rows[0]), entity_id))
-        for index in range(1, len(rows)):
-            self._log.append(Answered(further(first, outcome, index), names, tuple(rows[index]), entity_id))
+        first = recorded(identity, served, arm, outcome, at, forced=forced)
+        logged = self._recorder.rows(first, outcome, rows, signature, entity_id)
+        await self._log.kept(logged, microseconds(at))
         if outcome.answered_by is None:
             raise outcome.error or AssertionError("an outcome has answers or an error")
         if outcome.failure is not None:

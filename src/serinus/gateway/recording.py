@@ -1,12 +1,40 @@
 """What is kept on record of a request: a record for each of its rows."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from serinus.core.errors import ModelError, SerinusError
+from serinus.core.log_rows import encoded
 from serinus.core.records import PredictionRecord
+from serinus.core.signature import Row, Signature
 from serinus.gateway.arms import Arm, Served
 from serinus.gateway.asking import Outcome
+from serinus.hashing import HashKey, InputHasher
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Writes what is kept of a request as rows of the log, its inputs and its entity hashed."""
+
+    key: HashKey
+
+    def rows(
+        self,
+        first: PredictionRecord,
+        outcome: Outcome,
+        rows: Sequence[Row],
+        signature: Signature,
+        entity_id: str | None,
+    ) -> list[bytes]:
+        """Encode the records of all rows of a request, of which ``first`` is the first one's, still without hashes."""
+        hashed, entity_hmac = InputHasher(self.key, signature.names), self.key.of_entity(entity_id)
+        records = [first, *(further(first, outcome, index) for index in range(1, len(rows)))]
+        return [
+            encoded(replace(record, inputs_hmac=hashed(row), entity_hmac=entity_hmac, key_id=self.key.id))
+            for record, row in zip(records, rows, strict=True)
+        ]
 
 
 def recorded(
