@@ -8,6 +8,7 @@ next: a row is put together from parts, most of which are encoded once.
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from serinus.core.records import PredictionRecord
@@ -61,6 +62,7 @@ def instant(at_us: int) -> datetime:
     return _EPOCH + _MICROSECOND * at_us
 
 
+@lru_cache(maxsize=256)
 def constant_part(  # noqa: PLR0913 - the fields that it holds
     *,
     deployment: str,
@@ -73,7 +75,7 @@ def constant_part(  # noqa: PLR0913 - the fields that it holds
     error_kind: str = "",
     forced: bool = False,
 ) -> bytes:
-    """Encode the fields that many rows have in common."""
+    """Encode the fields that many rows have in common, or give them as they were encoded a short while ago."""
     return b"".join(
         (
             _text(deployment),
