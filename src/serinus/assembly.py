@@ -31,11 +31,12 @@ from serinus.gateway import Gateway
 from serinus.gateway.asking import MODEL_SHARE
 from serinus.gathering import Gatherer
 from serinus.hashing import HashKey
-from serinus.home import Home
+from serinus.home import JOURNALS, Home
+from serinus.journal import FileJournals
 from serinus.leadership import Leadership
 from serinus.loaded import GRACE_S, LoadedModels, cause_of
 from serinus.patience import within
-from serinus.ports import Artifacts, Board, Clock, FeatureSource, Notifier, Store
+from serinus.ports import Artifacts, Board, Clock, FeatureSource, Journals, Notifier, Store
 from serinus.predictions import PredictionLog
 from serinus.predictors import Predictors
 from serinus.predictors.inline import InlinePredictors
@@ -127,8 +128,20 @@ async def assembled(
         features = _features(settings) if serves else None
         if features is not None:
             stack.push_async_callback(features.close)
+        journals = _journals(settings, await store.outbox.identity(), boot)
         outside = _Outside(
-            settings, home, store, board, _artifacts(settings), clock, name, boot, shown_with, targets, features
+            settings,
+            home,
+            store,
+            board,
+            _artifacts(settings),
+            clock,
+            name,
+            boot,
+            shown_with,
+            targets,
+            features,
+            journals,
         )
         system, loaded, nursery = _put_together(outside, serves=serves, checks=checks)
         await _run(stack, system, loaded, nursery)
@@ -139,6 +152,17 @@ def _features(settings: ServerSettings) -> FeastFeatures | None:
     if not settings.feast_url:
         return None
     return FeastFeatures(settings.feast_url, timeout_s=settings.feast_timeout, ttl_s=settings.feast_ttl)
+
+
+def _journals(settings: ServerSettings, store: str, boot: str) -> FileJournals:
+    return FileJournals(
+        settings.home / JOURNALS,
+        store,
+        boot,
+        limit=settings.journal_bytes,
+        on_trouble=_warn,
+        durable=settings.journal_fsync,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +180,7 @@ class _Outside:
     siblings: Siblings | None
     targets: Sequence[Notifier]
     features: FeatureSource | None
+    journals: Journals
 
 
 def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[System, LoadedModels, Nursery]:
@@ -193,7 +218,11 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
     )
     secret = settings.hash_key.get_secret_value().encode() or home.hash_key()
     log = PredictionLog(
-        store, HashKey(secret), interval_s=settings.log_interval, limit=settings.log_limit, on_trouble=_warn
+        store,
+        outside.journals,
+        interval_s=settings.log_interval,
+        on_trouble=_warn,
+        durable=settings.journal_fsync,
     )
     engine = DeploymentEngine(
         store=store,
@@ -431,6 +460,7 @@ def _own_readings(system: System) -> Readings:
         log_pending=log.pending,
         log_written=log.written,
         log_dropped=log.dropped,
+        journal_bytes=log.journal_bytes,
         leased=leased,
         rollouts={state.name: system.engine.record.changed_at(state) for state in system.engine.record.last_seen()},
         dependencies={name: state == OK for name, state in system.dependencies.states().items()},

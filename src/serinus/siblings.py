@@ -48,12 +48,14 @@ class Siblings:
         """
         self._write(own)
         others = [kept for path in self._folder.glob("*.json") if path != self._own and (kept := _read(path))]
+        living = [each for each in others if each.at > time.time() - SILENT_S]
         return replace(
             own,
             evidence=merged([own.evidence, *(decoded_evidence(each.evidence) for each in others)]),
             failovers=_added(own.failovers, (each.failovers for each in others)),
             forced=_added(own.forced, (each.forced for each in others)),
-            log_pending=own.log_pending + sum(each.log_pending for each in others if each.at > time.time() - SILENT_S),
+            log_pending=own.log_pending + sum(each.log_pending for each in living),
+            journal_bytes=own.journal_bytes + sum(each.journal_bytes for each in living),
             log_written=own.log_written + sum(each.log_written for each in others),
             log_dropped=own.log_dropped + sum(each.log_dropped for each in others),
             targets=_all_told(own.targets, others),
@@ -69,6 +71,7 @@ class Siblings:
             readings.log_pending,
             readings.log_written,
             readings.log_dropped,
+            readings.journal_bytes,
             dict(readings.targets),
             dict(readings.work),
         )
@@ -89,6 +92,7 @@ class Counts:
     log_pending: int
     log_written: int
     log_dropped: int
+    journal_bytes: int
     targets: dict[str, TargetReading]
     work: dict[str, Work]
 

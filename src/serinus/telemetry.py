@@ -71,6 +71,7 @@ class Readings:
     log_pending: int
     log_written: int
     log_dropped: int
+    journal_bytes: int
     leased: bool
     rollouts: Mapping[str, datetime | None]
     dependencies: Mapping[str, bool]
@@ -178,7 +179,10 @@ def _log_families(readings: Readings) -> Iterator[Metric]:
     )
     yield CounterMetricFamily("serinus_prediction_log_written", "Logged predictions written.", readings.log_written)
     yield CounterMetricFamily(
-        "serinus_prediction_log_dropped", "Logged predictions dropped at the bound.", readings.log_dropped
+        "serinus_prediction_log_dropped", "Answered predictions that are not logged.", readings.log_dropped
+    )
+    yield GaugeMetricFamily(
+        "serinus_journal_bytes", "Bytes of logged predictions that wait on disk.", readings.journal_bytes
     )
 
 

@@ -90,7 +90,7 @@ class Records:
             written.append(
                 log_rows.row(
                     f"{identity}-{index}" if index else identity,
-                    request.at_us - log_rows.EPOCH_US,
+                    request.at_us,
                     latency_ms,
                     hashed(values),
                     None if answer is None else answer.confidence,
@@ -181,7 +181,7 @@ class Request:
         self.rows: Sequence[Row] = ()
         self.identity = ""
         self.outcome: Outcome | None = None
-        self.at_us = desk.microseconds()
+        self.at_us = desk.microseconds() - log_rows.EPOCH_US
         self._started = desk.manner.monotonic()
         self._batch: Batch | None = None if way.forced else desk.ledger.begin(self._started)
         self._asking: Asking | None = None
