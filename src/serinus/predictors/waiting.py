@@ -35,8 +35,9 @@ class Asked:
     def end(self, outcome: Sequence[Answer] | Exception) -> None:
         """Tell the outcome, unless one was told already or nobody waits."""
         if not self.over:
+            settle = self.settle
             self.withdraw()
-            self.settle(outcome)
+            settle(outcome)
 
     def late(self) -> None:
         """Be told that the deadline has passed."""
@@ -46,8 +47,13 @@ class Asked:
         """Want no answer any more; what waits is not begun."""
         if not self.over:
             self.over = True
+            self.settle = _to_nobody  # an alarm holds this for a while, and nothing else by it
             if not self.begun:
                 self._line.waiting -= 1
+
+
+def _to_nobody(outcome: Sequence[Answer] | Exception) -> None:
+    """Tell of the outcome of what is over."""
 
 
 class Line:
