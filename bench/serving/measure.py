@@ -19,9 +19,16 @@ from tests.service import free_ports
 
 CONNECTIONS = (1, 8, 64)
 START_PATIENCE_S = 120.0
-WARM_CONNECTIONS, WARM_S = 8, 4
+WARM_S = 4
 """Ray is busy with itself for seconds after its first answer."""
 POLL_S = 0.005
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""So that nobody reports to its maker."""
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
@@ -79,12 +86,12 @@ def _environment(contender: Contender) -> dict[str, str]:
     path = [str(ROOT)] if contender.environment else [str(ROOT), str(ROOT / "src")]
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # there is one core
-    return kept | threads | {"PYTHONPATH": os.pathsep.join(path)}
+    return kept | threads | QUIET | {"PYTHONPATH": os.pathsep.join(path)}
 
 
 def _loads(server: Started, url: str, bodies: Path, plan: Plan) -> dict[str, Any]:
-    """Measure it warm, from few connections to many: what batches adapts to its load, and forgets slowly."""
-    wrk.run(url, bodies, WARM_CONNECTIONS, WARM_S)
+    """Measure it warm, from few connections to many: what batches waits as long as it lately did."""
+    wrk.run(url, bodies, min(CONNECTIONS), WARM_S)
     loads = {}
     for connections in CONNECTIONS:
         wrk.run(url, bodies, connections, 1)

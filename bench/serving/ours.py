@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,6 @@ def prepared(folder: Path, model: Path) -> Iterator[Mapping[str, str]]:
 
     They run on the core of whoever calls this, which is the load's.
     """
-    from contextlib import ExitStack
-
     from tests.services import PostgreSQL, Redis
 
     with ExitStack() as services:

@@ -1,6 +1,5 @@
 """The results as tables."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from bench.parts import parts
@@ -14,17 +13,22 @@ NOISY = 0.05
 
 def show(console: Console, results: dict[str, Any]) -> None:
     """Print every server's numbers, the ratios, and what failed."""
-    for kind in dict.fromkeys(server["model"] for server in results["servers"]):
-        servers = [server for server in results["servers"] if server["model"] == kind]
-        console.print(_numbers(kind, servers))
-        console.print(_ratios(kind, servers))
+    for model in models_of(results):
+        servers = [server for server in results["servers"] if server["model"] == model]
+        console.print(_throughput(model, servers))
+        console.print(_latency(model, servers))
+        if any(server["kind"] == "serinus" for server in servers):
+            console.print(_ratios(model, servers))
+    if any(_is_noisy(load) for server in results["servers"] for load in server["loads"].values()):
+        console.print(f"~ others had more than {NOISY:.0%} of the server's core meanwhile: measure again when idle")
     for failure in results["failed"]:
         console.print(f"{failure['name']}, {failure['model']}: {failure['reason']}", style="red", markup=False)
 
 
 def show_parts(console: Console) -> None:
     """Print what each part of Serinus costs."""
-    table = Table("part of Serinus", "µs a call", title="The cost of each part, in one process")
+    table = Table("part of Serinus", title="The cost of each part, in one process")
+    table.add_column("µs a call", justify="right")
     for name, cost in parts().items():
         table.add_row(name, f"{cost:.2f}")
     console.print(table)
@@ -37,37 +41,9 @@ def in_short(server: Server) -> str:
     return f"{rates} requests/s over {' / '.join(loads)} connections"
 
 
-def _numbers(kind: str, servers: list[Server]) -> Table:
-    connections = list(servers[0]["loads"])
-    wide = " / ".join(connections)
-    table = Table(title=f"Model: {kind}. Requests over {wide} connections; ~: others had some of the core")
-    for column in ("server", "requests/s", "p50 ms", "p99 ms", "CPU µs each", "MiB", "start s"):
-        table.add_column(column, justify="left" if column == "server" else "right")
-    for server in servers:
-        loads = [server["loads"][each] for each in connections]
-        noisy = "~" if any(load["others"] > NOISY for load in loads) else ""
-        table.add_row(
-            server["title"],
-            noisy + _joined(f"{load['per_second']:.0f}" for load in loads),
-            _joined(f"{load['p50_ms']:.2f}" for load in loads),
-            _joined(f"{load['p99_ms']:.2f}" for load in loads),
-            _joined(f"{load['cpu_us']:.0f}" for load in loads),
-            f"{server['pss_mib']:.0f}",
-            f"{server['start_s']:.1f}",
-        )
-    return table
-
-
-def _ratios(kind: str, servers: list[Server]) -> Table:
-    table = Table("Serinus over", "connections", "whose", "requests/s", "p50", "p99", title=f"Ratios, {kind}")
-    serinus = [server for server in servers if server["kind"] == "serinus"]
-    for mine in serinus:
-        for connections, load in mine["loads"].items():
-            for says, rivals in against(servers, connections):
-                theirs = rivals["loads"][connections]
-                ratios = (f"{load[each] / theirs[each]:.2f}" for each in ("per_second", "p50_ms", "p99_ms"))
-                table.add_row(says, connections, rivals["title"], *ratios)
-    return table
+def models_of(results: dict[str, Any]) -> list[str]:
+    """Give the forms of the model that were measured."""
+    return list(dict.fromkeys(server["model"] for server in results["servers"]))
 
 
 def against(servers: list[Server], connections: str) -> list[tuple[str, Server]]:
@@ -75,8 +51,58 @@ def against(servers: list[Server], connections: str) -> list[tuple[str, Server]]
     peers = [server for server in servers if server["kind"] == "peer"]
     best = sorted(peers, key=lambda server: -server["loads"][connections]["per_second"])[:1]
     bare = [server for server in servers if server["kind"] == "bare"]
-    return [("best peer", server) for server in best] + [("bare", server) for server in bare]
+    return [("best peer", server) for server in best] + [("limit", server) for server in bare]
 
 
-def _joined(numbers: Iterable[str]) -> str:
-    return " / ".join(numbers)
+def _throughput(model: str, servers: list[Server]) -> Table:
+    connections = list(servers[0]["loads"])
+    table = Table(title=f"Requests a second over {_or(connections)} connections, {model}")
+    table.add_column("server")
+    for name in (*connections, f"CPU µs each, {connections[-1]}", "MiB", "processes", "first answer, s"):
+        table.add_column(name, justify="right")
+    for server in servers:
+        loads = server["loads"]
+        rates = (f"{'~' * _is_noisy(loads[each])}{loads[each]['per_second']:.0f}" for each in connections)
+        cost = f"{loads[connections[-1]]['cpu_us']:.0f}"
+        rest = (cost, f"{server['pss_mib']:.0f}", str(server["processes"]), f"{server['start_s']:.1f}")
+        table.add_row(server["title"], *rates, *rest, style=_style(server))
+    return table
+
+
+def _latency(model: str, servers: list[Server]) -> Table:
+    connections = list(servers[0]["loads"])
+    table = Table(title=f"Milliseconds over {_or(connections)} connections, {model}")
+    table.add_column("server")
+    for name in ("p50", "p99"):
+        for each in connections:
+            table.add_column(f"{name}, {each}", justify="right")
+    for server in servers:
+        loads = server["loads"]
+        times = (f"{loads[each][name]:.2f}" for name in ("p50_ms", "p99_ms") for each in connections)
+        table.add_row(server["title"], *times, style=_style(server))
+    return table
+
+
+def _ratios(model: str, servers: list[Server]) -> Table:
+    table = Table("Serinus over", "whose", title=f"Serinus over others, {model}")
+    for name in ("connections", "requests/s", "p50", "p99", "CPU each"):
+        table.add_column(name, justify="right")
+    (mine,) = (server for server in servers if server["kind"] == "serinus")
+    for connections, load in mine["loads"].items():
+        for says, rival in against(servers, connections):
+            theirs = rival["loads"][connections]
+            ratios = (f"{load[each] / theirs[each]:.2f}" for each in ("per_second", "p50_ms", "p99_ms", "cpu_us"))
+            table.add_row(says, rival["title"], connections, *ratios)
+    return table
+
+
+def _is_noisy(load: dict[str, Any]) -> bool:
+    return bool(load["others"] > NOISY)
+
+
+def _style(server: Server) -> str:
+    return {"serinus": "bold", "bare": "dim"}.get(server["kind"], "")
+
+
+def _or(connections: list[str]) -> str:
+    return f"{', '.join(connections[:-1])} or {connections[-1]}"

@@ -30,4 +30,4 @@ if __name__ == "__main__":
 
     port, model, folder = sys.argv[1:]
     command = ["bentoml", "serve", "bench.serving.peers.bentoml_batching:Heart", "--host", "127.0.0.1", "--port", port]
-    exec_beside(command, MODEL=model, BENTOML_HOME=folder, BENTOML_DO_NOT_TRACK="True")
+    exec_beside(command, MODEL=model, BENTOML_HOME=folder)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import ray
 from bench.serving.data import FEATURES
+from bench.serving.peers import BATCH_ROWS, BATCH_WAIT_S
 from bench.serving.predictor import load
 from ray import serve
 from starlette.requests import Request
@@ -25,6 +26,24 @@ class Heart:
         """Tell whether a patient is ill."""
         features = (await request.json())["features"]
         return {"prediction": int(self.predict(np.array([[features[name] for name in FEATURES]]))[0])}
+
+
+@deployed
+class Batched:
+    """The model, asked about several patients at once."""
+
+    def __init__(self, path: str) -> None:
+        self.predict = load(path)
+
+    @serve.batch(max_batch_size=BATCH_ROWS, batch_wait_timeout_s=BATCH_WAIT_S)
+    async def classes(self, rows: list[list[float]]) -> list[int]:
+        """Tell whether each of the patients is ill."""
+        return [int(label) for label in self.predict(np.array(rows))]
+
+    async def __call__(self, request: Request) -> dict[str, Any]:
+        """Tell whether a patient is ill."""
+        features = (await request.json())["features"]
+        return {"prediction": await self.classes([features[name] for name in FEATURES])}
 
 
 def main(deployment: serve.Deployment = Heart) -> None:

@@ -2,8 +2,10 @@
 
 import os
 
-if __name__ == "__main__":
-    os.environ |= {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
-    from bench.serving.peers.ray import main  # it reads them when it is imported
+HIGH_THROUGHPUT = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 
-    main()
+if __name__ == "__main__":
+    os.environ |= HIGH_THROUGHPUT  # read when Ray Serve is imported
+    from bench.serving.peers import ray
+
+    ray.main()
