@@ -35,7 +35,7 @@ def main() -> int:
     results["machine"] = _machine(len(others) + 1)
     asked.to.write_text(json.dumps(results, indent=1) + "\n")
     report.show(console, results)
-    if "serinus" in asked.only:
+    if any(contender.kind == "serinus" for contender in CONTENDERS if contender.name in asked.only):
         report.show_parts(console)
     return 1 if failures else 0
 
@@ -65,7 +65,9 @@ def _all(asked: argparse.Namespace, plan: Plan, console: Console) -> tuple[list[
     measurements, failures = [], []
     with tempfile.TemporaryDirectory() as models:
         for contender in CONTENDERS:
-            for kind in asked.models if contender.name in asked.only else ():
+            if contender.name not in asked.only:
+                continue
+            for kind in [model for model in asked.models if model in contender.models]:
                 what = f"{contender.title}, {kind}"
                 try:
                     measurement = measured(contender, kind, plan, Path(models))

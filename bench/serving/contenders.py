@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from bench.serving import ours
 from bench.serving.data import FEATURES
 
 ROOT = Path(__file__).parents[2]
+MODELS = ("sklearn", "onnx")
 Row = list[float]
 Prepare = Callable[[Path, Path], AbstractContextManager[Mapping[str, str]]]
 """Takes a folder and the model's file; gives, for as long as the block lasts, more of the server's environment."""
@@ -30,6 +32,7 @@ class Contender:
     body: Callable[[Row], dict[str, Any]] = lambda row: {"features": named(row)}
     answer: Callable[[Any], Any] = lambda given: given["prediction"]
     prepare: Prepare = ours.nothing
+    models: tuple[str, ...] = MODELS
 
     @property
     def python(self) -> Path:
@@ -67,9 +70,18 @@ _OIP: dict[str, Any] = {
     "answer": lambda given: given["outputs"][0]["data"][0],
 }
 
+_OURS: dict[str, Any] = {"path": ours.PATH, "answer": ours.answer}
+
 CONTENDERS = (
+    Contender("serinus", "Serinus", "serinus", "bench.serving.ours", **_OURS, prepare=ours.prepared),
     Contender(
-        "serinus", "Serinus", "serinus", "bench.serving.ours", path=ours.PATH, answer=ours.answer, prepare=ours.prepared
+        "serinus-inline",
+        "Serinus, ONNX inline",
+        "serinus",
+        "bench.serving.ours",
+        **_OURS,
+        prepare=partial(ours.prepared, SERINUS_INLINE_ONNX="true"),
+        models=("onnx",),
     ),
     Contender("bare", "bare: httptools and the model", "bare", "bench.serving.bare"),
     Contender("bare-uvicorn", "bare: uvicorn and the model", "bare", "bench.serving.bare_uvicorn"),
@@ -97,4 +109,3 @@ CONTENDERS = (
     _peer("ray-haproxy", "Ray Serve, HAProxy", "ray"),
     _peer("ray-batching", "Ray Serve, HAProxy, batching", "ray"),
 )
-MODELS = ("sklearn", "onnx")

@@ -29,8 +29,10 @@ def answer(given: Any) -> Any:
 
 
 @contextmanager
-def prepared(folder: Path, model: Path) -> Iterator[Mapping[str, str]]:
+def prepared(folder: Path, model: Path, **more: str) -> Iterator[Mapping[str, str]]:
     """Start PostgreSQL, and Redis where SERINUS_REDIS_URL is ``start``; register and deploy the model.
+
+    ``more`` are settings of the server.
 
     They run on the core of whoever calls this, which is the load's.
     """
@@ -42,7 +44,7 @@ def prepared(folder: Path, model: Path) -> Iterator[Mapping[str, str]]:
             "SERINUS_DATABASE_URL": postgresql.url(postgresql.create_database()),
             "SERINUS_HASH_KEY": "no secret at all, but long enough for a key",
             "SERINUS_LOG_FORMAT": "json",
-        }
+        } | more
         if redis := os.environ.get("SERINUS_REDIS_URL"):
             settings["SERINUS_REDIS_URL"] = services.enter_context(Redis()).url() if redis == "start" else redis
         _deploy(folder, model, settings)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 Server = dict[str, Any]
+MEASURES = ("per_second", "p50_ms", "p99_ms", "cpu_us")
 NOISY = 0.05
 """The part of the server's core that others had, from which a number is marked."""
 
@@ -84,15 +85,15 @@ def _latency(model: str, servers: list[Server]) -> Table:
 
 
 def _ratios(model: str, servers: list[Server]) -> Table:
-    table = Table("Serinus over", "whose", title=f"Serinus over others, {model}")
+    table = Table("", "over", "whose", title=f"Serinus over others, {model}")
     for name in ("connections", "requests/s", "p50", "p99", "CPU each"):
         table.add_column(name, justify="right")
-    (mine,) = (server for server in servers if server["kind"] == "serinus")
-    for connections, load in mine["loads"].items():
-        for says, rival in against(servers, connections):
-            theirs = rival["loads"][connections]
-            ratios = (f"{load[each] / theirs[each]:.2f}" for each in ("per_second", "p50_ms", "p99_ms", "cpu_us"))
-            table.add_row(says, rival["title"], connections, *ratios)
+    for mine in (server for server in servers if server["kind"] == "serinus"):
+        for connections, load in mine["loads"].items():
+            for says, rival in against(servers, connections):
+                theirs = rival["loads"][connections]
+                ratios = (f"{load[each] / theirs[each]:.2f}" for each in MEASURES)
+                table.add_row(mine["title"], says, rival["title"], connections, *ratios)
     return table
 
 

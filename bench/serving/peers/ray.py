@@ -49,7 +49,8 @@ class Batched:
 def main(deployment: serve.Deployment = Heart) -> None:
     """Start Ray and a deployment, and wait for the end."""
     port, model, folder = sys.argv[1:]
-    ray.init(num_cpus=1, include_dashboard=False, _temp_dir=folder, configure_logging=False)
+    alone = {"_node_ip_address": "127.0.0.1", "_temp_dir": folder, "include_dashboard": False}
+    ray.init(num_cpus=1, configure_logging=False, **alone)
     serve.start(http_options={"host": "127.0.0.1", "port": int(port)}, logging_config={"enable_access_log": False})
     serve.run(deployment.bind(model), route_prefix="/predict")
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
