@@ -17,6 +17,8 @@ from rich.console import Console
 
 RESULTS = Path(__file__).with_name("results.json")
 CORES = 2
+WIDTH = 110
+"""Characters that the tables need."""
 
 
 def main() -> int:
@@ -29,6 +31,7 @@ def main() -> int:
     os.sched_setaffinity(0, {load_core})  # the load and the databases inherit it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console, plan = Console(), Plan(asked.seconds, asked.repeats, others[-1])
+    console.width = max(console.width, WIDTH)
     measurements, failures = _all(asked, plan, console)
     results = _merged(asked.to, measurements, failures)
     results["settings"] = {"seconds": asked.seconds, "repeats": asked.repeats, "connections": CONNECTIONS}
