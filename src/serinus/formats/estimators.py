@@ -12,7 +12,6 @@ from serinus.core.signature import OutputKind, Rows, Signature
 from serinus.formats.structure import estimators, parts
 from serinus.formats.tables import table_for
 
-
 _TIE = 1e-9
 """Probabilities that differ by less may stand in another order than the scores that they were made of."""
 
