@@ -33,6 +33,8 @@ class Contender:
     answer: Callable[[Any], Any] = lambda given: given["prediction"]
     prepare: Prepare = ours.nothing
     models: tuple[str, ...] = MODELS
+    more: tuple[str, ...] = ()
+    """Further arguments."""
 
     @property
     def python(self) -> Path:
@@ -41,7 +43,7 @@ class Contender:
 
     def command(self, port: int, model: Path, folder: Path) -> list[str]:
         """Give what starts it."""
-        return [str(self.python), "-m", self.module, str(port), str(model), str(folder)]
+        return [str(self.python), "-m", self.module, str(port), str(model), str(folder), *self.more]
 
 
 def named(row: Row) -> dict[str, float]:
@@ -84,6 +86,10 @@ CONTENDERS = (
         models=("onnx",),
     ),
     Contender("bare", "bare httptools", "bare", "bench.serving.bare"),
+    Contender("bare-process", "bare, model apart", "bare", "bench.serving.bare_process"),
+    Contender(
+        "bare-process-single", "bare, model apart, no batches", "bare", "bench.serving.bare_process", more=("single",)
+    ),
     Contender("bare-uvicorn", "bare uvicorn", "bare", "bench.serving.bare_uvicorn"),
     _peer("fastapi", "FastAPI"),
     _peer("litserve", "LitServe"),

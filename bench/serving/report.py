@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bench import way
 from bench.parts import parts
 from rich.console import Console
 from rich.table import Table
@@ -30,8 +31,9 @@ def show_parts(console: Console) -> None:
     """Print what each part of Serinus costs."""
     table = Table("part of Serinus", title="The cost of each part, in one process")
     table.add_column("µs a call", justify="right")
-    for name, cost in parts().items():
+    for name, cost in (parts() | way.steps()).items():
         table.add_row(name, f"{cost:.2f}")
+    table.add_row("all that is ours, on the way of a request, without HTTP, model and runner", f"{way.whole():.2f}")
     console.print(table)
 
 

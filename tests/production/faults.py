@@ -182,9 +182,10 @@ async def put_together(settings: ServerSettings, name: str = "faults") -> AsyncI
     home = Home(settings.home, exclusive=False)
     artifacts, journals = _artifacts(settings), _journals(settings, "store", name)
     outside = _Outside(settings, home, store, board, artifacts, SystemClock(), name, name, None, (), None, journals)
-    system, loaded = _put_together(outside, serves=False, checks=True)
+    system, loaded, nursery = _put_together(outside, serves=False, checks=True)
     yield system
     await loaded.close()
+    nursery.close()
     await board.close()
     await store.close()
 

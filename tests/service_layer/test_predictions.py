@@ -1,4 +1,5 @@
 import asyncio
+import math
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
@@ -108,6 +109,7 @@ class Logs:
                 "on_trouble": self.troubles.append,
                 "retry_s": 0.001,
                 "adopt_s": 0.001,
+                "alone_s": math.inf,
                 **options,
             },
         )
@@ -138,6 +140,14 @@ async def kept(log: PredictionLog, *numbers: int) -> None:
 
 
 # ------------------------------------------------------------------------------------------ what is kept
+
+
+async def test_a_record_that_comes_alone_is_written_at_once(logs: Logs) -> None:
+    log, delivered = logs.on(Taking(), alone_s=0.0), Delivered()
+
+    log.keep(row(1), AT_US, delivered(1))
+
+    assert delivered.numbers == [1]
 
 
 async def test_what_is_delivered_is_on_disk(logs: Logs) -> None:
