@@ -181,9 +181,10 @@ async def put_together(settings: ServerSettings, name: str = "faults") -> AsyncI
     board = _board(settings)
     home = Home(settings.home, exclusive=False)
     outside = _Outside(settings, home, store, board, _artifacts(settings), SystemClock(), name, name, None, (), None)
-    system, loaded = _put_together(outside, serves=False, checks=True)
+    system, loaded, nursery = _put_together(outside, serves=False, checks=True)
     yield system
     await loaded.close()
+    nursery.close()
     await board.close()
     await store.close()
 
