@@ -119,7 +119,6 @@ def _keep_nursery() -> None:
         nursery.serve(its)
         os._exit(0)
     its.close()
-    os.set_inheritable(ours.fileno(), False)
     begin = processes.launched
     copies = iter([(ours, None)])
     processes.launched = lambda threads: next(copies, None) or begin(threads)

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,12 @@ from serinus.gateway import Gateway
 from serinus.gateway.asking import MODEL_SHARE
 from serinus.gathering import Gatherer
 from serinus.hashing import HashKey
-from serinus.home import Home
+from serinus.home import JOURNALS, Home
+from serinus.journal import FileJournals
 from serinus.leadership import Leadership
 from serinus.loaded import GRACE_S, LoadedModels, cause_of
 from serinus.patience import within
-from serinus.ports import Artifacts, Board, Clock, FeatureSource, Notifier, Store
+from serinus.ports import Artifacts, Board, Clock, FeatureSource, Journals, Notifier, Store
 from serinus.predictions import PredictionLog
 from serinus.predictors import Predictors
 from serinus.predictors.inline import InlinePredictors
@@ -63,8 +64,7 @@ class SystemClock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
 
     def microseconds(self) -> int:
         return time.time_ns() // 1000
@@ -85,6 +85,7 @@ class System:
     checker: HealthChecker | None
     gateway: Gateway | None
     log: PredictionLog
+    loaded: LoadedModels
     dispatcher: Dispatcher
     dependencies: Dependencies
     siblings: Siblings | None
@@ -126,8 +127,20 @@ async def assembled(
         features = _features(settings) if serves else None
         if features is not None:
             stack.push_async_callback(features.close)
+        journals = _journals(settings, await store.outbox.identity(), boot)
         outside = _Outside(
-            settings, home, store, board, _artifacts(settings), clock, name, boot, shown_with, targets, features
+            settings,
+            home,
+            store,
+            board,
+            _artifacts(settings),
+            clock,
+            name,
+            boot,
+            shown_with,
+            targets,
+            features,
+            journals,
         )
         system, loaded, nursery = _put_together(outside, serves=serves, checks=checks)
         await _run(stack, system, loaded, nursery)
@@ -138,6 +151,17 @@ def _features(settings: ServerSettings) -> FeastFeatures | None:
     if not settings.feast_url:
         return None
     return FeastFeatures(settings.feast_url, timeout_s=settings.feast_timeout, ttl_s=settings.feast_ttl)
+
+
+def _journals(settings: ServerSettings, store: str, boot: str) -> FileJournals:
+    return FileJournals(
+        settings.home / JOURNALS,
+        store,
+        boot,
+        limit=settings.journal_bytes,
+        on_trouble=_warn,
+        durable=settings.journal_fsync,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +179,7 @@ class _Outside:
     siblings: Siblings | None
     targets: Sequence[Notifier]
     features: FeatureSource | None
+    journals: Journals
 
 
 def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[System, LoadedModels, Nursery]:
@@ -192,7 +217,11 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
     )
     secret = settings.hash_key.get_secret_value().encode() or home.hash_key()
     log = PredictionLog(
-        store, HashKey(secret), interval_s=settings.log_interval, limit=settings.log_limit, on_trouble=_warn
+        store,
+        outside.journals,
+        interval_s=settings.log_interval,
+        on_trouble=_warn,
+        durable=settings.journal_fsync,
     )
     engine = DeploymentEngine(
         store=store,
@@ -259,6 +288,7 @@ def _put_together(outside: _Outside, *, serves: bool, checks: bool) -> tuple[Sys
         checker=checker if checks else None,
         gateway=gateway if serves else None,
         log=log,
+        loaded=loaded,
         dispatcher=dispatcher,
         dependencies=dependencies,
         siblings=outside.siblings,
@@ -418,13 +448,7 @@ def _own_readings(system: System) -> Readings:
     return Readings(
         evidence=gateway.evidence() if gateway else {},
         arms=tuple(
-            ServedArm(
-                each.state.name,
-                arm.name,
-                arm.role,
-                arm.predictor.version.draft.metrics.get("accuracy"),
-                replace(arm.predictor.work),
-            )
+            ServedArm(each.state.name, arm.name, arm.role, arm.predictor.version.draft.metrics.get("accuracy"))
             for each in served
             for arm in (each.baseline, each.canary)
             if arm is not None
@@ -435,12 +459,14 @@ def _own_readings(system: System) -> Readings:
         log_pending=log.pending,
         log_written=log.written,
         log_dropped=log.dropped,
+        journal_bytes=log.journal_bytes,
         leased=leased,
         rollouts={state.name: system.engine.record.changed_at(state) for state in system.engine.record.last_seen()},
         dependencies={name: state == OK for name, state in system.dependencies.states().items()},
         checker=CheckerReading(checker.leads, checker.ticked_at, checker.failures, tuple(sorted(checker.alarmed)))
         if checker
         else None,
+        work={str(ref): work for ref, work in system.loaded.work().items()},
         targets={name: TargetReading(told.results, told.waiting) for name, told in system.dispatcher.told.items()},
     )
 

@@ -14,6 +14,9 @@ from serinus.core.errors import InvalidInput, Unavailable
 SHORTEST_KEY = 32
 """Characters of a key that was written whole."""
 
+JOURNALS = "journal"
+"""The folder in the home of what is logged and not in the store yet."""
+
 _KEY_BYTES = 32
 _KEY = re.compile(rb"[0-9a-f]{%d}" % (2 * _KEY_BYTES))
 

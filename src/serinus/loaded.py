@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from serinus.core.answers import Answer
 from serinus.core.contract import check_contract
@@ -12,6 +13,7 @@ from serinus.core.errors import ArtifactMissing, ContractBroken, ModelError, Mod
 from serinus.core.names import VersionRef
 from serinus.core.records import ModelVersion
 from serinus.core.signature import Row
+from serinus.core.work import Work
 from serinus.ports import Artifacts, Predictor, PredictorFactory, Store
 
 LOADING_TIMEOUT_S = 120.0
@@ -52,6 +54,7 @@ class LoadedModels:
         self._needed: frozenset[VersionRef] = frozenset()
         self._held: Counter[VersionRef] = Counter()
         self._leaving: set[Predictor] = set()
+        self._past: dict[VersionRef, Work] = {}
 
     async def get(self, ref: VersionRef) -> Predictor:
         """Give the version's predictor, warm; a load that failed is tried anew by the next caller.
@@ -130,7 +133,17 @@ class LoadedModels:
 
     def _let_go(self, predictor: Predictor) -> None:
         self._leaving.discard(predictor)
+        ref = predictor.version.ref
+        self._past[ref] = self._past.get(ref, Work()) + predictor.work
         predictor.close()
+
+    def work(self) -> dict[VersionRef, Work]:
+        """Give what each version has done here, also those that are no longer in memory."""
+        done = {ref: replace(work) for ref, work in self._past.items()}
+        for predictor in [*self._leaving, *(self._loads[ref].result() for ref in self.refs())]:
+            ref = predictor.version.ref
+            done[ref] = done.get(ref, Work()) + predictor.work
+        return done
 
     def refs(self) -> list[VersionRef]:
         """Name the versions in memory."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from serinus.core.answers import Answer, RawOutput
 from serinus.core.deployment import Deployment, Rollout
 from serinus.core.events import Event, EventKind
+from serinus.core.log_frames import Batch, Position, Taken
 from serinus.core.looks import Tested
 from serinus.core.lookups import Found, Lookup
 from serinus.core.names import VersionRef
@@ -203,8 +204,21 @@ class Store(Protocol):
         """Find the newest health check of a deployment."""
         ...
 
-    async def append_predictions(self, records: Sequence[PredictionRecord]) -> None:
-        """Append to the prediction log; a record whose id is there already is passed over."""
+    async def take_in(self, journal: str, batch: Batch) -> Taken:
+        """Append the rows of a journal to the prediction log, and keep with them how far the store has the journal.
+
+        Each row gets in once: if the store has the journal to another position than that where the batch begins,
+        nothing is written, and that position is given. A row whose id is there already is passed over; one that the
+        database cannot hold is refused, and the others are written.
+        """
+        ...
+
+    async def position(self, journal: str) -> Position:
+        """Say how far the store has a journal; START where it knows nothing of it."""
+        ...
+
+    async def forget(self, journal: str) -> None:
+        """Forget a journal that is no more."""
         ...
 
     async def predictions(self, deployment: str, *, limit: int = 100) -> list[PredictionRecord]:
@@ -238,6 +252,55 @@ class Store(Protocol):
 
 OnSplit = Callable[[str, object], None]
 """Told the deployment and what the board now keeps for it (a mapping, None if nothing, or whatever is there)."""
+
+
+class Journal(Protocol):
+    """Logged predictions on this machine's disk, in order, until the store has them; this process alone has it."""
+
+    @property
+    def name(self) -> str:
+        """By which the store keeps how far it has it; no other journal ever has it."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait for the store."""
+        ...
+
+    def append(self, rows: Sequence[bytes], oldest: int, newest: int) -> None:
+        """Write rows: all of them or, when it raises Unavailable, none. They outlive this process.
+
+        ``oldest`` and ``newest`` bound their instants, in microseconds since 2000.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Let what was written outlive the machine's loss of power; Unavailable if it may not. Called from a thread."""
+        ...
+
+    def read(self, after: Position, limit: int) -> Batch | None:
+        """Read on from a position, about ``limit`` bytes; None where nothing follows. Called from a thread."""
+        ...
+
+    def release(self, until: Position) -> None:
+        """Give up what the store has."""
+        ...
+
+    def close(self, *, remove: bool) -> None:
+        """Leave it to whoever takes it next, or remove it."""
+        ...
+
+
+class Journals(Protocol):
+    """The journals of one store on this machine."""
+
+    def begin(self) -> Journal:
+        """Begin the journal of this process; Unavailable if the disk does not let it."""
+        ...
+
+    def adopt(self) -> Sequence[Journal]:
+        """Take over the journals that processes left behind. Called from a thread."""
+        ...
 
 
 class Board(Protocol):

@@ -12,6 +12,7 @@ import msgspec
 
 from serinus.core.evidence import merged
 from serinus.core.records import decoded_evidence, encoded_evidence
+from serinus.core.work import Work
 from serinus.telemetry import Readings, TargetReading
 
 INTERVAL_S = 1.0
@@ -47,15 +48,18 @@ class Siblings:
         """
         self._write(own)
         others = [kept for path in self._folder.glob("*.json") if path != self._own and (kept := _read(path))]
+        living = [each for each in others if each.at > time.time() - SILENT_S]
         return replace(
             own,
             evidence=merged([own.evidence, *(decoded_evidence(each.evidence) for each in others)]),
             failovers=_added(own.failovers, (each.failovers for each in others)),
             forced=_added(own.forced, (each.forced for each in others)),
-            log_pending=own.log_pending + sum(each.log_pending for each in others if each.at > time.time() - SILENT_S),
+            log_pending=own.log_pending + sum(each.log_pending for each in living),
+            journal_bytes=own.journal_bytes + sum(each.journal_bytes for each in living),
             log_written=own.log_written + sum(each.log_written for each in others),
             log_dropped=own.log_dropped + sum(each.log_dropped for each in others),
             targets=_all_told(own.targets, others),
+            work=_all_done(own.work, others),
         )
 
     def _write(self, readings: Readings) -> None:
@@ -67,7 +71,9 @@ class Siblings:
             readings.log_pending,
             readings.log_written,
             readings.log_dropped,
+            readings.journal_bytes,
             dict(readings.targets),
+            dict(readings.work),
         )
         fresh = self._own.with_suffix(".new")
         with suppress(OSError):  # of a disk that is full for a while: the next time shows it
@@ -86,7 +92,9 @@ class Counts:
     log_pending: int
     log_written: int
     log_dropped: int
+    journal_bytes: int
     targets: dict[str, TargetReading]
+    work: dict[str, Work]
 
 
 def _read(path: Path) -> Counts | None:
@@ -101,6 +109,14 @@ def _added(own: Mapping[str, int], others: Iterable[Mapping[str, int]]) -> dict[
     for each in others:
         total.update(each)
     return dict(total)
+
+
+def _all_done(own: Mapping[str, Work], others: Iterable[Counts]) -> dict[str, Work]:
+    total = dict(own)
+    for each in others:
+        for version, work in each.work.items():
+            total[version] = total.get(version, Work()) + work
+    return total
 
 
 def _all_told(own: Mapping[str, TargetReading], others: Iterable[Counts]) -> dict[str, TargetReading]:

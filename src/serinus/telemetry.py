@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -26,7 +27,6 @@ class ServedArm:
     model_version: str
     model_role: Role
     accuracy: float | None
-    work: Work = field(default_factory=Work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Readings:
     ``weights``: percent to the canary, by deployment. ``leased``: whether canaries may have traffic. ``rollouts``:
     since when the active one is as it is, by deployment, None where none is active. ``dependencies``: whether each
     answers.
-    ``checker``: None in a process that checks nothing.
+    ``checker``: None in a process that checks nothing. ``work``: what each version did, by its name.
     """
 
     evidence: Evidence
@@ -71,11 +71,13 @@ class Readings:
     log_pending: int
     log_written: int
     log_dropped: int
+    journal_bytes: int
     leased: bool
     rollouts: Mapping[str, datetime | None]
     dependencies: Mapping[str, bool]
     checker: CheckerReading | None
     targets: Mapping[str, TargetReading] = field(default_factory=dict)
+    work: Mapping[str, Work] = field(default_factory=dict)
 
 
 class Telemetry(Collector):
@@ -104,7 +106,7 @@ class Telemetry(Collector):
             arms.setdefault((served.deployment, served.model_version, served.model_role), Counts())
         yield from _request_families(arms)
         yield from _rollout_families(readings)
-        yield from _work_families(readings.arms)
+        yield from _work_families(readings.work)
         yield from _log_families(readings)
         yield from _operation_families(readings)
 
@@ -156,29 +158,19 @@ def _rollout_families(readings: Readings) -> Iterator[Metric]:
     )
 
 
-def _work_families(arms: tuple[ServedArm, ...]) -> Iterator[Metric]:
-    """Tell the model's own time from the time that requests wait for it, since this process loaded the version."""
-    families = {
-        name: CounterMetricFamily(f"serinus_model_{name}", text, labels=ARM)
-        for name, text in (
-            ("requests", "Requests handed to a model."),
-            ("batches", "Batches in which a model was asked."),
-            ("queue_seconds", "Time that requests waited for their model."),
-            ("seconds", "Time that the model itself took, for whole batches."),
-            ("process_ends", "Processes of a model that ended by themselves and were begun again."),
-        )
-    }
-    for arm in arms:
-        labels, work = [arm.deployment, arm.model_version, arm.model_role], arm.work
-        for name, value in (
-            ("requests", work.requests),
-            ("batches", work.batches),
-            ("queue_seconds", work.waited_s),
-            ("seconds", work.took_s),
-            ("process_ends", work.ends),
-        ):
-            families[name].add_metric(labels, value)
-    yield from families.values()
+def _work_families(done: Mapping[str, Work]) -> Iterator[Metric]:
+    """Tell the models' own time from the time that requests wait for them."""
+    for name, text, read in (
+        ("requests", "Requests handed to a model.", attrgetter("requests")),
+        ("batches", "Batches in which a model was asked.", attrgetter("batches")),
+        ("queue_seconds", "Time that requests waited for their model.", attrgetter("waited_s")),
+        ("seconds", "Time that the model itself took, for whole batches.", attrgetter("took_s")),
+        ("process_ends", "Processes of a model that ended by themselves and were begun again.", attrgetter("ends")),
+    ):
+        family = CounterMetricFamily(f"serinus_model_{name}", text, labels=["model_version"])
+        for version, work in sorted(done.items()):
+            family.add_metric([version], read(work))
+        yield family
 
 
 def _log_families(readings: Readings) -> Iterator[Metric]:
@@ -187,7 +179,10 @@ def _log_families(readings: Readings) -> Iterator[Metric]:
     )
     yield CounterMetricFamily("serinus_prediction_log_written", "Logged predictions written.", readings.log_written)
     yield CounterMetricFamily(
-        "serinus_prediction_log_dropped", "Logged predictions dropped at the bound.", readings.log_dropped
+        "serinus_prediction_log_dropped", "Answered predictions that are not logged.", readings.log_dropped
+    )
+    yield GaugeMetricFamily(
+        "serinus_journal_bytes", "Bytes of logged predictions that wait on disk.", readings.journal_bytes
     )
 
 

@@ -23,6 +23,7 @@ from tests.services import S3, PostgreSQL, Redis, provided
 
 from serinus.boards.redis import open_board
 from serinus.core.routing import Split
+from serinus.journal import FileJournals
 from serinus.settings import PREFIX
 from serinus.stores.sql import open_store
 
@@ -162,6 +163,18 @@ def test_a_home_that_is_there_is_left_as_it_was(canary: Canary, home: Path) -> N
     assert [path for path in sorted(home.rglob("*")) if path.suffix not in {".db-shm", ".db-wal"}] == [
         path for path in before if path.suffix not in {".db-shm", ".db-wal"}
     ]
+
+
+def test_logged_predictions_that_wait_for_the_next_server_are_worth_a_look(canary: Canary, home: Path) -> None:
+    journal = FileJournals(home / "journal", "store", "dead", limit=10_000, on_trouble=print).begin()
+    journal.append([b"a row"], 1, 2)
+    while_it_runs = canary("doctor", "-o", "json")
+    journal.close(remove=False)
+
+    ran = canary("doctor", "-o", "json")
+
+    assert statuses(while_it_runs)["home"] == "ok"
+    assert "Logged predictions of servers that ended wait" in problems(ran, "home", "note")
 
 
 def test_json_and_yaml_say_the_same(canary: Canary, home: Path) -> None:

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.cli.conftest import Canary
-from tests.stores.samples import prediction
+from tests.stores.samples import prediction, write_log
 
 from serinus.stores.sql import open_store
 
@@ -15,9 +15,7 @@ AGES = (31, 29)  # days
 
 async def keep(url: str) -> None:
     store = await open_store(url)
-    await store.append_predictions(
-        [prediction(number, "prod", NOW - timedelta(days=days)) for number, days in enumerate(AGES)]
-    )
+    await write_log(store, [prediction(number, "prod", NOW - timedelta(days=days)) for number, days in enumerate(AGES)])
     await store.close()
 
 

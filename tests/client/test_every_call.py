@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from tests import models
-from tests.server import PATIENCE_S, Server, serving
+from tests.server import PATIENCE_S, Server, eventually, serving
 
 from serinus.client import (
     AsyncClient,
@@ -62,6 +62,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             client.start(RELEASED, 3, 50.0)
             for _ in range(20):
                 client.predict(RELEASED, models.KNOWN)
+            assert eventually(lambda: client.metrics(RELEASED)["canary"]["requests"])
             client.rollback(RELEASED, reason="it raises")
             client.start(RELEASED, 2, 20.0)
             client.promote(RELEASED)

@@ -35,6 +35,7 @@ class Day:
             log_pending=7,
             log_written=100 * self.looks,
             log_dropped=0,
+            journal_bytes=2000,
             leased=True,
             rollouts={"fraud": now - timedelta(minutes=5), "spam": None},
             dependencies={"store": True, "board": True, "artifacts": True},

@@ -81,11 +81,12 @@ async def test_a_canary_that_hangs_costs_its_callers_a_second_and_the_baseline_n
     # Of those that drew the baseline none waited as long as a canary is waited for, and few waited at all.
     assert max(untouched) < min(waited for waited in saved if waited > TIMEOUT_S / 2)
     assert median(untouched) < TIMEOUT_S / 10
-    assert eventually(lambda: client.metrics(name)["canary"]["timeouts"] == len(saved))
+    assert eventually(lambda: client.metrics(name)["canary"]["requests"] == len(saved))
     metrics = client.metrics(name)
-    assert metrics["canary"]["requests"] == len(saved)
+    assert metrics["canary"]["timeouts"] + metrics["canary"]["model_errors"] == len(saved)
+    assert metrics["canary"]["timeouts"] > len(saved) / 4
     assert metrics["canary"]["p95_ms"] > 900
-    assert metrics["canary"]["model_errors"] == metrics["canary"]["platform_errors"] == 0
+    assert metrics["canary"]["platform_errors"] == 0
     assert metrics["baseline"]["requests"] == 400 - len(saved)
     assert metrics["baseline"]["model_errors"] == metrics["baseline"]["timeouts"] == 0
     assert prometheus(http, name, "canary")["timeout"] == len(saved)
@@ -187,13 +188,13 @@ async def test_more_requests_than_may_wait_are_refused_as_ours_and_not_charged_t
 ) -> None:
     client.deploy(name, VersionRef("risk", version_of["slow"]))
 
-    # Two work, 256 may wait.
-    replies = await ask_at_once(server.port, name, 300, REQUEST, connections=300)
+    # As many as are asked at once are worked on, 64 at most; 256 may wait.
+    replies = await ask_at_once(server.port, name, 400, REQUEST, connections=400)
 
     statuses = {reply.status for reply in replies}
     assert 503 in statuses
     assert statuses <= {200, 503, 504}
     refused = [reply for reply in replies if reply.status == 503]
     assert {reply.document["code"] for reply in refused} == {"SERINUS-OVERLOADED"}
-    assert eventually(lambda: client.metrics(name)["baseline"]["requests"] == 300 - len(refused))
+    assert eventually(lambda: client.metrics(name)["baseline"]["requests"] == 400 - len(refused))
     assert client.metrics(name)["baseline"]["platform_errors"] == len(refused)

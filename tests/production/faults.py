@@ -33,7 +33,7 @@ from sqlalchemy import event as listening
 from tests import models
 from tests.models import STABLE
 
-from serinus.assembly import System, SystemClock, _artifacts, _board, _Outside, _put_together
+from serinus.assembly import System, SystemClock, _artifacts, _board, _journals, _Outside, _put_together
 from serinus.boards.redis.connection import Connection
 from serinus.boards.redis.scripts import Script
 from serinus.core.commands import Command, Create, Promote, StartCanary
@@ -180,7 +180,8 @@ async def put_together(settings: ServerSettings, name: str = "faults") -> AsyncI
     store = SqlStore(Postgresql(postgresql_url(settings.database)))
     board = _board(settings)
     home = Home(settings.home, exclusive=False)
-    outside = _Outside(settings, home, store, board, _artifacts(settings), SystemClock(), name, name, None, (), None)
+    artifacts, journals = _artifacts(settings), _journals(settings, "store", name)
+    outside = _Outside(settings, home, store, board, artifacts, SystemClock(), name, name, None, (), None, journals)
     system, loaded, nursery = _put_together(outside, serves=False, checks=True)
     yield system
     await loaded.close()

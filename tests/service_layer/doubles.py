@@ -83,7 +83,7 @@ class Puppet:
     def ask(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> "Errand":
         return Errand(self._answered(rows, timeout_s), settle)
 
-    def yield_to_others(self, yes: bool) -> None:
+    def yield_to_others(self, yes: bool) -> None:  # noqa: FBT001 - the port's one question
         self.yields = yes
 
     async def _predicted(self, row: Row, timeout_s: float) -> Answer:

@@ -16,6 +16,7 @@ def readings(evidence: Evidence | None = None, **more: Any) -> Readings:
         "log_pending": 0,
         "log_written": 0,
         "log_dropped": 0,
+        "journal_bytes": 0,
         "leased": True,
         "rollouts": {},
         "dependencies": {},

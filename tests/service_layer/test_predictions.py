@@ -1,26 +1,29 @@
 import asyncio
-import tracemalloc
-from collections.abc import Callable, Iterable
-from functools import cache
-from typing import cast
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from tests.service_layer.doubles import NOW, Unreliable, until
 from tests.service_layer.world import World
 
 from serinus.core.errors import Unavailable
+from serinus.core.log_frames import START, Batch, Position, Taken
+from serinus.core.log_rows import decoded, encoded, microseconds
 from serinus.core.records import PredictionRecord
 from serinus.core.routing import Role
-from serinus.core.signature import Scalar
-from serinus.hashing import HashKey
+from serinus.journal.journals import FileJournals
 from serinus.ports import Store
-from serinus.predictions import BATCH, RAW_BYTES, Answered, PredictionLog
+from serinus.predictions import PredictionLog
 
-KEY = HashKey(b"0123456789abcdef")
+AT_US = microseconds(NOW)
+LIMIT = 10**7
 
 
-def entry(number: int, entity: str | None = None, values: tuple[Scalar | None, ...] = (1.0,)) -> Answered:
-    record = PredictionRecord(
+def record(number: int) -> PredictionRecord:
+    return PredictionRecord(
         id=f"{number:06}",
         at=NOW,
         deployment="fraud",
@@ -29,8 +32,8 @@ def entry(number: int, entity: str | None = None, values: tuple[Scalar | None, .
         role=Role.CANARY,
         version="risk@2",
         answered_by="risk@2",
-        inputs_hmac="",
-        key_id="",
+        inputs_hmac="ab" * 32,
+        key_id="k1",
         prediction="0.5",
         prediction_class=None,
         confidence=None,
@@ -38,152 +41,168 @@ def entry(number: int, entity: str | None = None, values: tuple[Scalar | None, .
         error_kind="",
         forced=False,
     )
-    return Answered(record, names(len(values)), values, entity)
 
 
-@cache
-def names(count: int) -> tuple[str, ...]:
-    """Name so many features; like a signature's, the names are there once."""
-    return tuple(f"x{number}" for number in range(count))
-
-
-class Taking:
-    """A store that keeps what it is given, batch by batch, and refuses the records it is told to."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[str]] = []
-        self.refused: set[str] = set()
-
-    async def append_predictions(self, records: Iterable[PredictionRecord]) -> None:
-        ids = [record.id for record in records]
-        if self.refused & set(ids):
-            message = "a value that cannot be bound"
-            raise ValueError(message)
-        self.batches.append(ids)
-
-    @property
-    def ids(self) -> list[str]:
-        return [each for batch in self.batches for each in batch]
-
-
-def log_on(
-    store: object, troubles: list[str] | None = None, limit: int = 10_000, raw_bytes: int = RAW_BYTES
-) -> PredictionLog:
-    return PredictionLog(
-        cast("Store", store),
-        KEY,
-        interval_s=0.001,
-        limit=limit,
-        on_trouble=(troubles if troubles is not None else []).append,
-        retry_s=0.001,
-        raw_bytes=raw_bytes,
-    )
+def row(number: int) -> bytes:
+    return encoded(record(number))
 
 
 def ids(numbers: Iterable[int]) -> list[str]:
     return [f"{number:06}" for number in numbers]
 
 
-# ----------------------------------------------------------------------------------------- the writer
+class Taking:
+    """A store that keeps what it is given, refuses the records it is told to, and may lose answers."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.positions: dict[str, Position] = {}
+        self.refused: set[str] = set()
+        self.loses_answers = 0
+
+    async def take_in(self, journal: str, batch: Batch) -> Taken:
+        there = self.positions.get(journal)
+        if there is not None and there != batch.begins:
+            return Taken(there)
+        found = [each.id for each in decoded(batch.payload)]
+        self.ids += [each for each in found if each not in self.refused]
+        self.positions[journal] = batch.ends
+        if self.loses_answers:
+            self.loses_answers -= 1
+            raise Unavailable("the answer was lost")
+        refused = len(self.refused & set(found))
+        return Taken(batch.ends, refused, "a reason" if refused else "")
+
+    async def position(self, journal: str) -> Position:
+        return self.positions.get(journal, START)
+
+    async def forget(self, journal: str) -> None:
+        self.positions.pop(journal, None)
 
 
-async def test_what_was_answered_is_in_the_store(world: World) -> None:
-    log = log_on(world.real_store)
-    log.start()
-    log.append(entry(1, "ada"))
+class Delivered:
+    """What was delivered, by the numbers of the records."""
 
-    await log.close()
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
 
-    (record,) = await world.real_store.predictions("fraud")
-    assert record == entry(1, "ada").hashed(KEY)
-    assert (log.written, log.dropped, log.pending) == (1, 0, 0)
+    def __call__(self, number: int) -> Callable[[], None]:
+        return lambda: self.numbers.append(number)
 
 
-async def test_entries_are_written_in_their_order_and_in_batches() -> None:
-    store = Taking()
-    log = log_on(store)
-    for number in range(2 * BATCH + 7):
-        log.append(entry(number))
+class Logs:
+    """Makes logs on one home, each with a journal of its own."""
 
-    log.start()
-    await log.close()
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.troubles: list[str] = []
+        self.stack = AsyncExitStack()
 
-    assert store.ids == ids(range(2 * BATCH + 7))
-    assert [len(batch) for batch in store.batches] == [BATCH, BATCH, 7]
+    def on(self, store: object, name: str = "this", limit: int = LIMIT, **options: Any) -> PredictionLog:
+        journals = FileJournals(self.home, "store", name, limit=limit, on_trouble=self.troubles.append)
+        log = PredictionLog(
+            cast("Store", store),
+            journals,
+            **{
+                "interval_s": 0.001,
+                "on_trouble": self.troubles.append,
+                "retry_s": 0.001,
+                "adopt_s": 0.001,
+                **options,
+            },
+        )
+        self.stack.push_async_callback(log.close, 0.0)
+        return log
+
+    async def left_behind(self, numbers: Iterable[int], name: str = "dead") -> None:
+        """Leave records as a server does whose store took none of them."""
+        log = self.on(Taking(), name)
+        await log.kept([row(number) for number in numbers], AT_US)
+        await log.close(timeout_s=0.0)
+
+    @property
+    def files(self) -> list[str]:
+        return sorted(str(file.relative_to(self.home)) for file in self.home.rglob("*") if file.is_file())
 
 
-async def test_entries_that_come_while_others_are_written_are_written_too() -> None:
-    store = Unreliable(Taking())
-    gate = store.gates["append_predictions"] = asyncio.Event()
-    log = log_on(store)
-    log.start()
-    log.append(entry(0))
-    await until(lambda: store.calls["append_predictions"])
-
-    log.append(entry(1))
-    gate.set()
-    await log.close()
-
-    assert cast("Taking", store.real).ids == ids([0, 1])
+@pytest.fixture
+async def logs(tmp_path: Path) -> AsyncIterator[Logs]:
+    logs = Logs(tmp_path / "journal")
+    async with logs.stack:
+        yield logs
 
 
-@pytest.mark.parametrize("failure", [Unavailable("gone"), RuntimeError("a defect")], ids=["outage", "defect"])
-async def test_entries_wait_while_the_store_fails_and_are_then_complete(failure: Exception) -> None:
-    store, troubles = Unreliable(Taking()), list[str]()
-    store.fails["append_predictions"] = failure
-    log = log_on(store, troubles)
-    log.start()
+async def kept(log: PredictionLog, *numbers: int) -> None:
+    for number in numbers:
+        await log.kept([row(number)], AT_US)
+
+
+# ------------------------------------------------------------------------------------------ what is kept
+
+
+async def test_what_is_delivered_is_on_disk(logs: Logs) -> None:
+    log, seen = logs.on(Taking()), list[int]()
+
+    log.keep(row(1), AT_US, lambda: seen.append((logs.home / "store/this/00000001.log").stat().st_size))
+    before = seen.copy()
+    await until(lambda: seen)
+
+    assert before == []
+    assert seen[0] > len(row(1))
+
+
+async def test_what_is_kept_in_one_turn_is_one_write_and_delivered_in_its_order(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, delivered, writes, write = logs.on(Taking()), Delivered(), list[int](), os.writev
+
+    def counted(descriptor: int, parts: list[bytes]) -> int:
+        writes.append(descriptor)
+        return write(descriptor, parts)
+
+    monkeypatch.setattr(os, "writev", counted)
+
     for number in range(5):
-        log.append(entry(number))
-    await until(lambda: store.calls["append_predictions"] > 20)
-    waiting = log.pending
+        log.keep(row(number), AT_US, delivered(number))
+    log.keep_many([row(5), row(6)], AT_US, delivered(5))
+    await until(lambda: delivered.numbers)
 
-    store.fails.clear()
-    await until(lambda: not log.pending)
-    await log.close()
-
-    assert waiting == 5
-    assert cast("Taking", store.real).ids == ids(range(5))
-    assert (log.written, log.dropped) == (5, 0)
-    assert len(troubles) == 1, "told once, however often it is tried"
+    assert delivered.numbers == [0, 1, 2, 3, 4, 5]
+    assert len(writes) == 1
+    assert log.pending == 7
 
 
-async def test_a_second_outage_is_told_again() -> None:
-    store, troubles = Unreliable(Taking()), list[str]()
-    log = log_on(store, troubles)
-    log.start()
-    for number in range(2):
-        store.fails["append_predictions"] = Unavailable("gone")
-        log.append(entry(number))
-        await until(lambda number=number: len(troubles) > number)  # type: ignore[misc]
-        store.fails.clear()
-        await until(lambda: not log.pending)
+async def test_who_cannot_be_delivered_to_holds_up_no_other(logs: Logs) -> None:
+    log, delivered = logs.on(Taking()), Delivered()
+    defects: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: defects.append(context))
 
-    await log.close()
+    log.keep(row(0), AT_US, lambda: 1 // 0)  # type: ignore[arg-type]
+    log.keep(row(1), AT_US, delivered(1))
+    await until(lambda: delivered.numbers)
 
-    assert len(troubles) == 2
+    assert [type(each["exception"]) for each in defects] == [ZeroDivisionError]
 
 
-async def test_a_record_that_the_store_refuses_holds_up_no_other() -> None:
-    store, troubles = Taking(), list[str]()
-    store.refused = {"000003"}
-    log = log_on(store, troubles)
-    for number in range(6):
-        log.append(entry(number))
-
-    log.start()
-    await log.close()
-
-    assert store.ids == ids([0, 1, 2, 4, 5])
-    assert (log.written, log.dropped, log.pending) == (5, 1, 0)
-    assert troubles == ["1 logged predictions were refused: ValueError: a value that cannot be bound"]
-
-
-async def test_at_the_bound_the_oldest_are_kept_and_the_rest_is_counted() -> None:
+async def test_who_does_not_wait_any_more_is_logged_all_the_same(logs: Logs) -> None:
     store = Taking()
-    log = log_on(store, limit=3)
-    for number in range(5):
-        log.append(entry(number))
+    log = logs.on(store)
+    log.start()
+    waiting = asyncio.ensure_future(log.kept([row(1)], AT_US))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
+
+    await log.close()
+
+    assert store.ids == ids([1])
+
+
+async def test_at_the_bound_the_oldest_are_kept_the_rest_is_counted_and_all_are_answered(logs: Logs) -> None:
+    store = Taking()
+    log = logs.on(store, limit=3 * (len(row(0)) + 32))
+    await kept(log, 0, 1, 2, 3, 4)
     dropped = log.dropped
 
     log.start()
@@ -191,58 +210,328 @@ async def test_at_the_bound_the_oldest_are_kept_and_the_rest_is_counted() -> Non
 
     assert dropped == 2
     assert store.ids == ids([0, 1, 2])
+    assert (log.written, log.dropped) == (3, 2)
+    assert len(logs.troubles) == 1, "told once, however many are dropped"
 
 
-async def test_what_is_being_written_counts_against_the_bound() -> None:
-    store = Unreliable(Taking())
-    gate = store.gates["append_predictions"] = asyncio.Event()
-    log = log_on(store, limit=2)
+async def test_what_was_written_makes_room_for_more(logs: Logs) -> None:
+    store = Taking()
+    log = logs.on(store, limit=2 * (len(row(0)) + 32))
     log.start()
-    log.append(entry(0))
-    await until(lambda: store.calls["append_predictions"])
+    for number in range(6):
+        await kept(log, number)
+        await until(lambda: not log.pending)
 
-    log.append(entry(1))
-    log.append(entry(2))
+    assert store.ids == ids(range(6))
+    assert log.dropped == 0
+
+
+async def test_a_disk_that_takes_nothing_refuses_no_answer(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    store = Taking()
+    log = logs.on(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", fail)
+        await kept(log, 0, 1)
+    await kept(log, 2)
+
+    log.start()
+    await log.close()
+
+    assert store.ids == ids([2])
+    assert (log.written, log.dropped) == (1, 2)
+    assert len(logs.troubles) == 1
+    assert "No space left on device" in logs.troubles[0]
+
+
+async def test_what_comes_after_the_end_is_answered_and_counted_as_dropped(logs: Logs) -> None:
+    log = logs.on(Taking())
+    log.start()
+    await log.close()
+
+    await kept(log, 0)
+
+    assert (log.written, log.dropped, log.pending) == (0, 1, 0)
+
+
+# ----------------------------------------------------------------------------------- durably, if that is asked
+
+
+async def test_what_shall_outlive_a_loss_of_power_is_delivered_after_the_disk_has_it(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivered, at_sync = Delivered(), list[list[int]]()
+    monkeypatch.setattr(os, "fdatasync", lambda _: at_sync.append(delivered.numbers.copy()))
+    log = logs.on(Taking(), durable=True)
+
+    for number in range(3):
+        log.keep(row(number), AT_US, delivered(number))
+    await until(lambda: len(delivered.numbers) == 3)
+
+    assert at_sync == [[]]
+
+
+async def test_what_comes_while_the_disk_is_asked_is_delivered_with_the_next_time(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivered, at_sync = Delivered(), list[list[int]]()
+    log = logs.on(Taking(), durable=True)
+    loop = asyncio.get_running_loop()
+
+    def keep_more(_: int) -> None:
+        at_sync.append(delivered.numbers.copy())
+        if len(at_sync) == 1:
+            asyncio.run_coroutine_threadsafe(keep(1), loop).result()
+            asyncio.run_coroutine_threadsafe(keep(2), loop).result()
+
+    async def keep(number: int) -> None:
+        log.keep(row(number), AT_US, delivered(number))
+
+    monkeypatch.setattr(os, "fdatasync", keep_more)
+    await keep(0)
+    await until(lambda: len(delivered.numbers) == 3)
+
+    assert at_sync == [[], [0]]
+
+
+async def test_a_disk_that_cannot_sync_refuses_no_answer(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    log = logs.on(Taking(), durable=True)
+
+    await kept(log, 0, 1)
+
+    assert len(logs.troubles) == 1
+    assert "may not outlive a loss of power" in logs.troubles[0]
+
+
+async def test_a_log_that_ends_delivers_what_it_has_yet_to_sync(logs: Logs) -> None:
+    log, delivered = logs.on(Taking(), durable=True), Delivered()
+    log.start()
+    log.keep(row(0), AT_US, delivered(0))
+
+    await log.close()
+
+    assert delivered.numbers == [0]
+
+
+# ------------------------------------------------------------------------------------- the way to the store
+
+
+async def test_what_was_answered_is_in_the_store(logs: Logs, world: World) -> None:
+    log = logs.on(world.real_store)
+    log.start()
+    await kept(log, 1)
+
+    await log.close()
+
+    assert await world.real_store.predictions("fraud") == [record(1)]
+    assert (log.written, log.dropped, log.pending, log.journal_bytes) == (1, 0, 0, 0)
+    assert logs.files == []
+
+
+async def test_records_are_written_in_their_order_however_many_they_are(logs: Logs) -> None:
+    store = Taking()
+    log = logs.on(store)
+    for start in range(0, 12_000, 1000):
+        await log.kept([row(number) for number in range(start, start + 1000)], AT_US)
+
+    log.start()
+    await log.close()
+
+    assert store.ids == ids(range(12_000))
+    assert log.written == 12_000
+
+
+async def test_records_that_come_while_others_are_written_are_written_too(logs: Logs) -> None:
+    store = Unreliable(Taking())
+    gate = store.gates["take_in"] = asyncio.Event()
+    log = logs.on(store)
+    log.start()
+    await kept(log, 0)
+    await until(lambda: store.calls["take_in"])
+
+    await kept(log, 1)
     gate.set()
     await log.close()
 
-    assert (log.written, log.dropped) == (2, 1)
+    assert cast("Taking", store.real).ids == ids([0, 1])
 
 
-async def test_closing_counts_what_the_store_did_not_take() -> None:
-    store, troubles = Unreliable(Taking()), list[str]()
-    store.fails["append_predictions"] = Unavailable("gone")
-    log = log_on(store, troubles)
+@pytest.mark.parametrize("failure", [Unavailable("gone"), RuntimeError("a defect")], ids=["outage", "defect"])
+async def test_records_wait_on_disk_while_the_store_fails_and_are_then_complete(logs: Logs, failure: Exception) -> None:
+    store = Unreliable(Taking())
+    store.fails["take_in"] = failure
+    log = logs.on(store)
     log.start()
-    for number in range(4):
-        log.append(entry(number))
+    await kept(log, *range(5))
+    await until(lambda: store.calls["take_in"] > 20)
+    waiting, size = log.pending, log.journal_bytes
+
+    store.fails.clear()
+    await until(lambda: not log.pending)
+    await log.close()
+
+    assert waiting == 5
+    assert size == 5 * (len(row(0)) + 32)
+    assert cast("Taking", store.real).ids == ids(range(5))
+    assert (log.written, log.dropped) == (5, 0)
+    assert len(logs.troubles) == 1, "told once, however often it is tried"
+
+
+async def test_a_second_outage_is_told_again(logs: Logs) -> None:
+    store = Unreliable(Taking())
+    log = logs.on(store)
+    log.start()
+    for number in range(2):
+        store.fails["take_in"] = Unavailable("gone")
+        await kept(log, number)
+        await until(lambda number=number: len(logs.troubles) > number)  # type: ignore[misc]
+        store.fails.clear()
+        await until(lambda: not log.pending)
+
+    assert len(logs.troubles) == 2
+
+
+async def test_what_was_written_while_its_answer_was_lost_is_written_and_counted_once(logs: Logs) -> None:
+    store = Taking()
+    store.loses_answers = 1
+    log = logs.on(store)
+    log.start()
+    await kept(log, 0, 1)
+    await until(lambda: logs.troubles)
+    await kept(log, 2)
+
+    await log.close()
+
+    assert store.ids == ids([0, 1, 2])
+    assert (log.written, log.dropped, log.pending) == (3, 0, 0)
+
+
+async def test_a_store_that_went_back_to_an_earlier_state_gets_again_what_it_lost(logs: Logs) -> None:
+    """As when it was restored from a backup, or another server has taken its place."""
+    store = Taking()
+    log = logs.on(store)
+    log.start()
+    await kept(log, 0)
+    await until(lambda: not log.pending)
+    earlier = dict(store.positions)
+    await kept(log, 1)
+    await until(lambda: not log.pending)
+    del store.ids[1:]
+    store.positions = earlier
+
+    await kept(log, 2)
+    await log.close()
+
+    assert store.ids == ids([0, 1, 2])
+
+
+async def test_a_record_that_the_store_refuses_holds_up_no_other(logs: Logs) -> None:
+    store = Taking()
+    store.refused = {"000003"}
+    log = logs.on(store)
+    await kept(log, *range(6))
+
+    log.start()
+    await log.close()
+
+    assert store.ids == ids([0, 1, 2, 4, 5])
+    assert (log.written, log.dropped, log.pending) == (5, 1, 0)
+    assert logs.troubles == ["1 logged predictions were refused: a reason"]
+
+
+# ------------------------------------------------------------------------------------------ from one to the next
+
+
+async def test_what_the_store_did_not_take_waits_on_disk_for_the_next_server(logs: Logs) -> None:
+    down, up = Unreliable(Taking()), Taking()
+    down.fails["take_in"] = Unavailable("gone")
+    first = logs.on(down, "first")
+    first.start()
+    await kept(first, 0, 1, 2)
+    await first.close(timeout_s=0.02)
+    told = logs.troubles[-1]
+
+    second = logs.on(up, "second")
+    second.start()
+    await kept(second, 3)
+    await until(lambda: len(up.ids) == 4)
+    await second.close()
+
+    assert told.startswith("3 logged predictions (")
+    assert (first.dropped, first.pending) == (0, 0)
+    assert sorted(up.ids) == ids(range(4))
+    assert (second.written, second.dropped) == (4, 0)
+    assert up.positions == {}, "of journals that are gone it keeps nothing"
+    assert logs.files == []
+
+
+async def test_what_a_server_left_behind_is_taken_over_while_another_one_runs(logs: Logs) -> None:
+    store = Taking()
+    log = logs.on(store)
+    log.start()
+    await logs.left_behind(range(3))
+
+    await until(lambda: len(store.ids) == 3)
+    await until(lambda: not logs.files)
+
+    assert store.ids == ids(range(3))
+
+
+async def test_of_what_was_left_behind_the_part_that_the_store_has_is_not_written_again(logs: Logs) -> None:
+    """The server was killed after the store had taken it, and before it was removed."""
+    await logs.left_behind(range(3))
+    store = Taking()
+    store.positions["dead"] = Position(1, len(row(0)) * 3 + 32)
+    log = logs.on(store)
+    log.start()
+
+    await until(lambda: not logs.files)
+
+    assert store.ids == []
+    assert log.written == 0
+
+
+async def test_a_journal_that_cannot_be_read_holds_up_no_other(logs: Logs) -> None:
+    await logs.left_behind(range(3), "broken")
+    await logs.left_behind([3], "whole")
+    store = Taking()
+    log = logs.on(store)
+    os.rename(logs.home / "store/broken/00000001.log", logs.home / "store/broken/00000001.log.aside")  # noqa: PTH104
+    (logs.home / "store/broken/00000001.log").mkdir()
+    log.start()
+    await kept(log, 4)
+
+    await until(lambda: sorted(store.ids) == ids([3, 4]))
+    await until(lambda: any(told.startswith("journal broken waits on disk") for told in logs.troubles))
+
+
+async def test_closing_gives_up_a_store_that_hangs(logs: Logs) -> None:
+    store = Unreliable(Taking())
+    store.gates["take_in"] = asyncio.Event()
+    log = logs.on(store)
+    log.start()
+    await kept(log, 0)
 
     await log.close(timeout_s=0.02)
 
-    assert (log.written, log.dropped, log.pending) == (0, 4, 0)
-    assert troubles[-1] == "4 logged predictions were lost: the store did not take them"
+    assert log.dropped == 0
+    assert logs.files == ["store/this/00000001.log"]
 
 
-async def test_closing_gives_up_a_store_that_hangs() -> None:
+async def test_closing_waits_out_an_outage_that_ends_in_time(logs: Logs) -> None:
     store = Unreliable(Taking())
-    store.gates["append_predictions"] = asyncio.Event()
-    log = log_on(store)
+    store.fails["take_in"] = Unavailable("gone")
+    log = logs.on(store)
     log.start()
-    log.append(entry(0))
-
-    await log.close(timeout_s=0.02)
-
-    assert log.dropped == 1
-
-
-async def test_closing_waits_out_an_outage_that_ends_in_time() -> None:
-    store = Unreliable(Taking())
-    store.fails["append_predictions"] = Unavailable("gone")
-    log = log_on(store)
-    log.start()
-    log.append(entry(0))
+    await kept(log, 0)
     closing = asyncio.ensure_future(log.close())
-    await until(lambda: store.calls["append_predictions"] > 3)
+    await until(lambda: store.calls["take_in"] > 3)
 
     store.fails.clear()
     await closing
@@ -250,81 +539,17 @@ async def test_closing_waits_out_an_outage_that_ends_in_time() -> None:
     assert (log.written, log.dropped) == (1, 0)
 
 
-async def test_what_comes_after_the_end_is_counted_as_dropped() -> None:
-    log = log_on(Taking())
-    log.start()
-    await log.close()
-
-    log.append(entry(0))
-
-    assert (log.written, log.dropped, log.pending) == (0, 1, 0)
-
-
-# ------------------------------------------------------------------------------------- what waits is small
-
-LARGE = "x" * 100_000
-
-
-@pytest.mark.parametrize(
-    "large",
-    [
-        lambda number: entry(number, values=(f"{number}{LARGE}",)),
-        lambda number: entry(number, entity=f"{number}{LARGE}"),
-        lambda number: entry(number, values=tuple(float(number + n) for n in range(2_500))),
-    ],
-    ids=["text", "entity", "wide"],
-)
-def test_however_large_the_rows_what_waits_takes_little_memory(large: Callable[[int], Answered]) -> None:
-    log = log_on(Taking(), raw_bytes=300_000)
-    large(0)  # whatever is made once
-    tracemalloc.start()
-    try:
-        for number in range(20):
-            log.append(large(number))
-        held, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-
-    assert log.pending == 20
-    assert held < 500_000
-
-
-async def test_what_is_hashed_as_it_comes_is_written_like_the_rest_and_in_its_place(world: World) -> None:
-    entries = [entry(number, "ada", ("x" * 1000 * (number % 3),)) for number in range(9)]
-    log = log_on(world.real_store, raw_bytes=2500)
-    for each in entries:
-        log.append(each)
-
-    log.start()
-    await log.close()
-
-    records = await world.real_store.predictions("fraud")
-    assert sorted(records, key=lambda record: record.id) == [each.hashed(KEY) for each in entries]
-    assert (log.written, log.dropped, log.pending) == (9, 0, 0)
-
-
-async def test_what_was_written_makes_room_for_more() -> None:
-    log = log_on(Taking(), raw_bytes=2500)
-    log.start()
-    for number in range(20):
-        log.append(entry(number, "ada", (LARGE[:1000],)))
-        await until(lambda: not log.pending)
-    log.append(last := entry(20, "ada", (LARGE[:1000],)))
-    waiting = list(log._waiting)
-    await log.close()
-
-    assert waiting == [last], "it waits as it is: its request does not pay for the hash"
-
-
-async def test_no_input_is_in_the_store(world: World) -> None:
-    log = log_on(world.real_store)
-    log.start()
-    log.append(entry(1, "ada-lovelace", ("geheimnis",)))
-    await log.close()
+async def test_no_input_is_on_disk_or_in_the_store(world: World) -> None:
+    await world.register()
+    await world.deploy()
+    await world.gateway.start()
+    world.log.start()
+    await world.gateway.predict("credit", {"x": 123456.789, "y": 2.0}, entity_id="ada-lovelace")
+    journal = b"".join(file.read_bytes() for file in world.folder.rglob("*.log"))
+    await world.log.close()
     await world.real_store.close()
+    data = journal + b"".join(path.read_bytes() for path in world.folder.glob("serinus.db*"))
 
-    data = b"".join(path.read_bytes() for path in world.folder.glob("serinus.db*"))
-
-    assert b"000001" in data
-    assert b"geheimnis" not in data
+    assert b"credit" in journal
+    assert b"123456" not in data
     assert b"ada-lovelace" not in data

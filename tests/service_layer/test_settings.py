@@ -85,7 +85,8 @@ def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.M
         "load_timeout": "10",
         "drain_delay": "3",
         "log_interval": "0.25",
-        "log_limit": "7",
+        "journal_bytes": "65536",
+        "journal_fsync": "true",
         "max_request_bytes": "2048",
         "max_rows": "50",
         "max_artifact_bytes": "4096",
@@ -149,7 +150,8 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name
         ("EVIDENCE_INTERVAL", "61"),
         ("ACKNOWLEDGE_TIMEOUT", "-0.1"),
         ("LOG_INTERVAL", "0.001"),
-        ("LOG_LIMIT", "0"),
+        ("JOURNAL_BYTES", "0"),
+        ("JOURNAL_FSYNC", "perhaps"),
         ("WORKERS", "0"),
         ("CANARY_LEASE", "0.5"),
         ("DRAIN_DELAY", "-1"),
@@ -682,4 +684,4 @@ def test_settings_do_not_change(tmp_path: Path) -> None:
     settings = read_settings(home=tmp_path)
 
     with pytest.raises(ValueError, match="frozen"):
-        settings.log_limit = 1
+        settings.max_rows = 1

@@ -26,6 +26,7 @@ from serinus.engine import DeploymentEngine, Done
 from serinus.gateway import Gateway, Prediction
 from serinus.gathering import Gatherer
 from serinus.hashing import HashKey
+from serinus.journal import FileJournals
 from serinus.leadership import Leadership
 from serinus.loaded import LoadedModels
 from serinus.ports import Board, Store
@@ -83,7 +84,8 @@ class World:
         store, board = cast("Store", self.store), cast("Board", self.shaky_board)
         tell = self.troubles.append
         self.loaded = LoadedModels(store, self.artifacts, self.models, grace_s=0.0)
-        self.log = PredictionLog(store, HashKey(b"k" * 32), interval_s=0.001, limit=1000, on_trouble=tell)
+        journals = FileJournals(self.folder / "journal", "store", self.boot, limit=2**20, on_trouble=tell)
+        self.log = PredictionLog(store, journals, interval_s=0.001, on_trouble=tell)
         self.engine = DeploymentEngine(
             store=store, board=board, loaded=self.loaded, clock=self.clock, acknowledgement_timeout_s=20.0
         )
@@ -146,6 +148,7 @@ class World:
             process.shaky_board.mended()
             await process.gateway.stop()
             await process.loaded.close()
+            await process.log.close()
         await self.real_store.close()
 
     def restarted(self) -> "World":

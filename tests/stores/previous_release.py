@@ -44,7 +44,8 @@ async def write(store: SqlStore) -> None:
     await store.record([Event("fraud", 2, EventKind.HEALTH_CHECK_PASSED, NOW, "checker")], term=lease.term)
     check = HealthSnapshot("fraud", "fraud:1", NOW, None, "a check", "continue", EVIDENCE)
     await store.save_snapshot(check, reports=[EvidenceReport("host:1", "boot", EVIDENCE)], term=lease.term)
-    await store.append_predictions([prediction("a"), prediction("b"), prediction("a")])
+    append = store.append_predictions  # type: ignore[attr-defined]  # that release has it
+    await append([prediction("a"), prediction("b"), prediction("a")])
 
 
 def prediction(name: str) -> PredictionRecord:

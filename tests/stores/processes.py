@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy import event as listening
-from tests.stores.samples import NOW, V2, check_event, created, draft, prediction, start
+from tests.stores.samples import NOW, V2, check_event, created, draft, prediction, start, write_log
 
 from serinus.core.commands import SetWeight
 from serinus.core.errors import Deposed, StaleGeneration, Unavailable
@@ -164,7 +164,7 @@ def log_until_enough(url: str, index: int) -> list[str]:
         while not os.access(together.enough, os.F_OK):
             numbers = range(len(names), len(names) + 20)
             batch = [replace(prediction(number), id=f"{index}-{number}") for number in numbers]
-            await patiently(partial(store.append_predictions, batch))
+            await patiently(partial(write_log, store, batch, str(index)))
             names += [record.id for record in batch]
         await store.close()
         return names
@@ -190,7 +190,7 @@ def die_after_the_answer(url: str) -> None:
     async def run() -> None:
         store = await open_store(url)
         await store.register(draft(), NOW)
-        await store.append_predictions([prediction(1)])
+        await write_log(store, [prediction(1)])
         os._exit(KILLED)
 
     asyncio.run(run())

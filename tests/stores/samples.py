@@ -1,6 +1,6 @@
 """Values to store, as the services would make them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from serinus.core.commands import Command, Create, StartCanary
@@ -9,6 +9,8 @@ from serinus.core.events import Event, EventKind
 from serinus.core.evidence import Counts, Key
 from serinus.core.judge import judge
 from serinus.core.lifecycle import apply
+from serinus.core.log_frames import START, Batch, Position, Taken
+from serinus.core.log_rows import encoded, microseconds
 from serinus.core.names import VersionRef
 from serinus.core.policy import Settings, ThresholdPolicy
 from serinus.core.records import EvidenceReport, HealthSnapshot, Lineage, Once, PredictionRecord, VersionDraft
@@ -115,6 +117,19 @@ def prediction(number: int, deployment: str = "fraud", when: datetime | None = N
         forced=True,
         entity_hmac="cd" * 32,
     )
+
+
+def batch(records: Sequence[PredictionRecord], begins: Position = START) -> Batch:
+    """Give records as a journal does."""
+    payload = b"".join(encoded(record) for record in records)
+    instants = [microseconds(record.at) for record in records]
+    ends = Position(max(begins.segment, 1), begins.place + len(payload) + 1)
+    return Batch(begins, ends, payload, len(records), min(instants, default=0), max(instants, default=0))
+
+
+async def write_log(store: Store, records: Sequence[PredictionRecord], journal: str = "journal") -> Taken:
+    """Log records, wherever the store has the journal."""
+    return await store.take_in(journal, batch(records, await store.position(journal)))
 
 
 ONCE = Once("key-1", "what was asked")

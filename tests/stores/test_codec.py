@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.stores.conftest import RunSql
-from tests.stores.samples import V1, check_event, prediction, saved_canary, snapshot
+from tests.stores.samples import V1, check_event, prediction, saved_canary, snapshot, write_log
 
 from serinus.core.errors import PlatformError
 from serinus.core.names import VersionRef
@@ -27,7 +27,7 @@ async def filled(store: SqlStore) -> SqlStore:
     """A store with one row in each table whose rows can be changed."""
     await saved_canary(store)
     await store.save_snapshot(snapshot())
-    await store.append_predictions([prediction(1)])
+    await write_log(store, [prediction(1)])
     return store
 
 
@@ -104,7 +104,7 @@ async def test_a_damaged_model_is_named(store: SqlStore, run_sql: RunSql) -> Non
 
 
 async def test_the_rows_beside_a_damaged_one_can_be_read(filled: SqlStore, run_sql: RunSql) -> None:
-    await filled.append_predictions([prediction(2, "spam")])
+    await write_log(filled, [prediction(2, "spam")])
     await filled.record([check_event("spam")])
     await run_sql("UPDATE predictions SET role = 'king' WHERE deployment = 'fraud'")
 

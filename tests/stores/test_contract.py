@@ -23,6 +23,7 @@ from tests.stores.samples import (
     saved_canary,
     snapshot,
     start,
+    write_log,
 )
 
 from serinus.core.commands import Promote, Rollback, SetWeight
@@ -483,34 +484,34 @@ async def test_a_prediction_comes_back_as_it_was_logged(store: SqlStore) -> None
     full = prediction(1)
     bare = replace(prediction(0), prediction_class=None, confidence=None, error_kind="", forced=False)
 
-    await store.append_predictions([bare, full])
+    await write_log(store, [bare, full])
 
     assert await store.predictions("fraud") == [full, bare]
 
 
 async def test_a_prediction_that_is_there_already_is_passed_over(store: SqlStore) -> None:
-    await store.append_predictions([prediction(1), prediction(2)])
+    await write_log(store, [prediction(1), prediction(2)])
 
     again = replace(prediction(2), latency_ms=99.0)
-    await store.append_predictions([again, prediction(3), prediction(3)])
+    await write_log(store, [again, prediction(3), prediction(3)])
 
     assert await store.predictions("fraud") == [prediction(3), prediction(2), prediction(1)]
 
 
 async def test_appending_no_predictions_does_nothing(store: SqlStore) -> None:
-    await store.append_predictions([])
+    await write_log(store, [])
 
     assert await store.predictions("fraud") == []
 
 
 async def test_predictions_are_listed_newest_first_for_one_deployment(store: SqlStore) -> None:
-    await store.append_predictions([prediction(2), prediction(1), prediction(3), prediction(4, "spam")])
+    await write_log(store, [prediction(2), prediction(1), prediction(3), prediction(4, "spam")])
 
     assert await store.predictions("fraud", limit=2) == [prediction(3), prediction(2)]
 
 
 async def test_a_large_batch_of_predictions_is_logged_whole(store: SqlStore) -> None:
-    await store.append_predictions([prediction(number) for number in range(5000)])
+    await write_log(store, [prediction(number) for number in range(5000)])
 
     assert len(await store.predictions("fraud", limit=10_000)) == 5000
 
@@ -521,7 +522,7 @@ async def test_a_large_batch_of_predictions_is_logged_whole(store: SqlStore) -> 
 async def test_times_come_back_with_their_time_zone_and_microseconds(store: SqlStore) -> None:
     elsewhere = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
     await store.register(draft(), elsewhere)
-    await store.append_predictions([prediction(1, when=elsewhere)])
+    await write_log(store, [prediction(1, when=elsewhere)])
 
     version = await store.version(V1)
     (logged,) = await store.predictions("fraud")
@@ -542,7 +543,7 @@ async def test_a_store_opened_again_has_everything(store: SqlStore, database_url
     version = await store.register(draft(), NOW)
     state = await saved_canary(store)
     await store.save_snapshot(snapshot())
-    await store.append_predictions([prediction(1)])
+    await write_log(store, [prediction(1)])
     events = await store.events("fraud")
     await store.close()
 

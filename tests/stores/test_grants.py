@@ -18,6 +18,7 @@ from tests.stores.samples import (
     report,
     saved_canary,
     snapshot,
+    write_log,
 )
 
 from serinus.core.commands import Rollback, SetWeight
@@ -106,8 +107,8 @@ async def test_the_application_can_do_everything_through_the_store(app: SqlStore
     await app.record([check_event()], term=lease.term)
     for requests in (5, 6):
         await app.save_snapshot(snapshot(), reports=[report("boot", requests)], term=lease.term)
-    await app.append_predictions([prediction(1), prediction(2)])
-    await app.append_predictions([prediction(2), prediction(3, when=at(86400))])
+    await write_log(app, [prediction(1), prediction(2)])
+    await write_log(app, [prediction(2), prediction(3, when=at(86400))])
     await app.release(CHECKER, "a")
     await app.outbox.enlist("chat", NOW)
     await app.record([check_event()])

@@ -3,7 +3,19 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from tests.stores.samples import NOW, ONCE, at, check_event, do, draft, prediction, report, saved_canary, snapshot
+from tests.stores.samples import (
+    NOW,
+    ONCE,
+    at,
+    check_event,
+    do,
+    draft,
+    prediction,
+    report,
+    saved_canary,
+    snapshot,
+    write_log,
+)
 
 from serinus.core.commands import Rollback
 from serinus.core.records import Pruned
@@ -17,7 +29,7 @@ MIDNIGHT = datetime(2025, 3, 1, tzinfo=UTC)
 async def test_predictions_older_than_an_instant_are_removed_and_counted(store: SqlStore) -> None:
     times = [MIDNIGHT - DAY, MIDNIGHT, MIDNIGHT + DAY / 2, MIDNIGHT + DAY, MIDNIGHT + 3 * DAY]
     log = [prediction(number, when=when) for number, when in enumerate(times)]
-    await store.append_predictions(log)
+    await write_log(store, log)
 
     pruned = await store.prune(MIDNIGHT + DAY / 2)
 
@@ -26,7 +38,7 @@ async def test_predictions_older_than_an_instant_are_removed_and_counted(store: 
 
 
 async def test_a_prediction_of_the_very_instant_stays(store: SqlStore) -> None:
-    await store.append_predictions([prediction(1, when=MIDNIGHT)])
+    await write_log(store, [prediction(1, when=MIDNIGHT)])
 
     assert await store.prune(MIDNIGHT) == Pruned()
     assert await store.prune(MIDNIGHT + timedelta(microseconds=1)) == Pruned(predictions=1)
@@ -34,19 +46,19 @@ async def test_a_prediction_of_the_very_instant_stays(store: SqlStore) -> None:
 
 async def test_any_number_of_predictions_is_removed(store: SqlStore) -> None:
     old, new = NOW - timedelta(seconds=1), [prediction(number, when=NOW) for number in range(5)]
-    await store.append_predictions([prediction(number, when=old) for number in range(10, BATCH + 11)])
-    await store.append_predictions(new)
-    await store.append_predictions([prediction(9, when=old)])
+    await write_log(store, [prediction(number, when=old) for number in range(10, BATCH + 11)])
+    await write_log(store, new)
+    await write_log(store, [prediction(9, when=old)])
 
     assert await store.prune(NOW) == Pruned(predictions=BATCH + 2)
     assert await store.predictions("fraud") == new[::-1]
 
 
 async def test_a_prediction_that_arrives_after_its_day_was_removed_is_kept(store: SqlStore) -> None:
-    await store.append_predictions([prediction(1, when=MIDNIGHT)])
+    await write_log(store, [prediction(1, when=MIDNIGHT)])
     await store.prune(MIDNIGHT + 5 * DAY)
 
-    await store.append_predictions([prediction(2, when=MIDNIGHT)])
+    await write_log(store, [prediction(2, when=MIDNIGHT)])
 
     assert await store.predictions("fraud") == [prediction(2, when=MIDNIGHT)]
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from tests.stores.conftest import RunSql
-from tests.stores.samples import NOW, V2, check_event, draft, prediction, saved, start
+from tests.stores.samples import NOW, V2, check_event, draft, prediction, saved, start, write_log
 
 from serinus.core.errors import InvalidInput, Unavailable
 from serinus.core.lifecycle import apply
@@ -222,11 +222,11 @@ async def test_a_folder_that_cannot_be_made_is_unavailable(database_url: str, fi
 
 
 async def test_a_full_disk_is_unavailable_and_leaves_nothing_half_written(store: SqlStore, run_sql: RunSql) -> None:
-    await store.append_predictions([prediction(0)])
+    await write_log(store, [prediction(0)])
     ((pages,),) = await run_sql("PRAGMA page_count")
     await run_sql(f"PRAGMA max_page_count = {pages + 10}")
 
     with pytest.raises(Unavailable, match="full"):
-        await store.append_predictions([prediction(number) for number in range(1, 5000)])
+        await write_log(store, [prediction(number) for number in range(1, 5000)])
 
     assert await store.predictions("fraud") == [prediction(0)]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.stores.samples import NOW, ONCE, V2, check_event, do, prediction, saved, snapshot, start
+from tests.stores.samples import NOW, ONCE, V2, check_event, do, prediction, saved, snapshot, start, write_log
 
 from serinus.core.commands import Rollback
 from serinus.core.lifecycle import apply
@@ -47,7 +47,7 @@ async def test_the_reason_of_a_health_check_may_hold_any_character(store: SqlSto
 
 
 async def test_what_a_model_says_may_hold_any_character(store: SqlStore) -> None:
-    await store.append_predictions([replace(prediction(1), prediction_class=STRANGE, error_kind=STRANGE)])
+    await write_log(store, [replace(prediction(1), prediction_class=STRANGE, error_kind=STRANGE)])
 
     assert await store.predictions("fraud") == [replace(prediction(1), prediction_class=SHOWN, error_kind=SHOWN)]
 

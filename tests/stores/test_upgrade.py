@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from tests.stores.conftest import RunSql
-from tests.stores.samples import NOW, at, draft, prediction, snapshot
+from tests.stores.samples import NOW, at, draft, prediction, snapshot, write_log
 
 from serinus.core.errors import PlatformError
 from serinus.core.records import EvidenceReport
@@ -182,7 +182,7 @@ async def test_the_evidence_of_the_first_release_is_carried_over(first_release: 
 async def test_the_log_of_the_first_release_is_carried_over(first_release: str) -> None:
     store = await open_store(first_release)
     log = [prediction(number, when=at(number * 86_400)) for number in range(3)]
-    await store.append_predictions([*log, prediction(3, when=at(1))])
+    await write_log(store, [*log, prediction(3, when=at(1))])
     found = await store.predictions("fraud")
     pruned = await store.prune(at(86_400))
     await store.close()

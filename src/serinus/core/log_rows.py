@@ -6,8 +6,9 @@ next: a row is put together from parts, most of which are encoded once.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from serinus.core.records import PredictionRecord
@@ -56,6 +57,12 @@ def microseconds(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
+def instant(at_us: int) -> datetime:
+    """Give back what ``microseconds`` was given, in UTC; OverflowError where it is beyond all years."""
+    return _EPOCH + _MICROSECOND * at_us
+
+
+@lru_cache(maxsize=256)
 def constant_part(  # noqa: PLR0913 - the fields that it holds
     *,
     deployment: str,
@@ -68,7 +75,7 @@ def constant_part(  # noqa: PLR0913 - the fields that it holds
     error_kind: str = "",
     forced: bool = False,
 ) -> bytes:
-    """Encode the fields that many rows have in common."""
+    """Encode the fields that many rows have in common, or give them as they were encoded a short while ago."""
     return b"".join(
         (
             _text(deployment),
@@ -142,12 +149,16 @@ def encoded(record: PredictionRecord) -> bytes:
 
 def decoded(data: bytes) -> Iterator[PredictionRecord]:
     """Read rows, one after the other; ValueError where the bytes are none."""
-    for fields in split(data):
-        try:
-            yield PredictionRecord(**{name: read(field) for (name, read), field in zip(_READ, fields, strict=True)})
-        except (TypeError, struct.error, OverflowError) as wrong:
-            message = f"a row is no logged prediction: {wrong}"
-            raise ValueError(message) from wrong
+    return map(record_of, split(data))
+
+
+def record_of(fields: Sequence[bytes | None]) -> PredictionRecord:
+    """Read the fields of one row; ValueError where they are of no record."""
+    try:
+        return PredictionRecord(**{name: read(field) for (name, read), field in zip(_READ, fields, strict=True)})
+    except (TypeError, struct.error, OverflowError) as wrong:
+        message = f"a row is no logged prediction: {wrong}"
+        raise ValueError(message) from wrong
 
 
 def split(data: bytes) -> Iterator[list[bytes | None]]:
@@ -191,7 +202,7 @@ def _number(form: struct.Struct) -> Callable[[bytes | None], Any]:
 
 
 _AS_THEY_ARE: dict[str, Callable[[bytes | None], Any]] = {
-    "at": lambda field: _EPOCH + _MICROSECOND * _INT64.unpack(field or b"")[0],
+    "at": lambda field: instant(_INT64.unpack(field or b"")[0]),
     "latency_ms": _number(_FLOAT),
     "confidence": lambda field: None if field is None else _FLOAT.unpack(field)[0],
     "split_version": _number(_INT32),

@@ -18,3 +18,14 @@ class Work:
     took_s: float = 0.0
     ends: int = 0
     offline: bool = False
+
+    def __add__(self, other: "Work") -> "Work":
+        """Add the counts of two."""
+        return Work(
+            self.requests + other.requests,
+            self.batches + other.batches,
+            self.waited_s + other.waited_s,
+            self.took_s + other.took_s,
+            self.ends + other.ends,
+            other.offline,
+        )

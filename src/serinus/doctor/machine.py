@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 
 from serinus.doctor.reports import Report
+from serinus.home import JOURNALS
+from serinus.journal.journals import abandoned
 from serinus.settings import ServerSettings
 
 LEAST_BYTES = 100_000_000
@@ -18,6 +20,7 @@ SOON_FULL_BYTES = 1_000_000_000
 async def check_home(report: Report, settings: ServerSettings) -> None:
     """Look whether the home folder is there, or can be made, and whether it can be written to."""
     await asyncio.to_thread(check_folder, report, settings.home, "SERINUS_HOME")
+    await asyncio.to_thread(_check_journals, report, settings.home / JOURNALS)
     cache = settings.home / "artifact-cache"
     if settings.artifacts.startswith("s3://") and settings.artifact_cache_bytes:
         await asyncio.to_thread(_check_cache, report, cache, settings.artifact_cache_bytes)
@@ -70,6 +73,22 @@ def _check_room(report: Report, folder: Path) -> None:
         )
     elif free < SOON_FULL_BYTES:
         report.note(f"The disk of {folder} has {amount(free)} left.", "Make room on it before it is full.")
+
+
+def _check_journals(report: Report, folder: Path) -> None:
+    try:
+        waiting = [size for size in abandoned(folder).values() if size]
+    except OSError as trouble:
+        report.wrong(
+            f"The journals in {folder} cannot be read: {trouble.strerror or trouble}.",
+            "Give the folder to the user that runs the server.",
+        )
+        return
+    if waiting:
+        report.note(
+            f"Logged predictions of servers that ended wait in {folder}: {amount(sum(waiting))}.",
+            "Start a server on this home and on the database that they were for: it takes them there.",
+        )
 
 
 def _check_cache(report: Report, cache: Path, limit: int) -> None:

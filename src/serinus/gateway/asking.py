@@ -93,16 +93,16 @@ class Asking:
         """Ask; the outcome may be told before this returns."""
         manner = self._manner
         self._started = manner.monotonic()
-        self._canary = self._arm.ask(self._rows, manner.model_s, self._answered)
+        ticket = self._arm.ask(self._rows, manner.model_s, self._answered)
+        if not self.over:
+            self._canary = ticket
         if self._spare is not None and not self.over and self._failed is None:
             manner.hedges.watch(self)
 
     def withdraw(self) -> None:
         """End the work: nobody waits for its outcome any more."""
-        self._end()
-        for ticket in (self._canary, self._spare_ticket):
-            if ticket is not None:
-                ticket.withdraw()
+        for ticket in self._end():
+            ticket.withdraw()
 
     def late(self) -> None:
         """Ask the baseline besides, since the canary is silent."""
@@ -158,17 +158,24 @@ class Asking:
         self._finish(failed)
 
     def _finish(self, outcome: Outcome) -> None:
-        self._end()
-        if self._limit is not None or self._failed is not None:
-            for ticket in (self._canary, self._spare_ticket):
-                if ticket is not None:
-                    ticket.withdraw()
-        self._done(outcome)
+        done = self._done
+        for ticket in self._end():
+            ticket.withdraw()
+        done(outcome)
 
-    def _end(self) -> None:
+    def _end(self) -> list[Ticket]:
+        """Be over, and give what may still be under way; an alarm holds this for a while, and nothing else by it."""
+        tickets = [ticket for ticket in (self._canary, self._spare_ticket) if ticket is not None]
         self.over = True
+        self._canary = self._spare_ticket = None
+        self._done = _to_nobody
         if self._limit is not None:
             self._limit.cancel()
+        return tickets
+
+
+def _to_nobody(outcome: Outcome) -> None:
+    """Tell of the outcome of what is over."""
 
 
 async def ask(

@@ -56,6 +56,37 @@ class Way:
     point: float | None = None
 
 
+class _Page:
+    """What the records of a deployment have in common for as long as it is served in the same way."""
+
+    def __init__(self, served: Served, key: HashKey) -> None:
+        self.served = served
+        self.hasher = InputHasher(key, served.baseline.predictor.version.signature.names)
+        self._key_id = key.id
+        self._commons: dict[tuple[bool, str, str, bool], bytes] = {}
+
+    def common(self, way: Way, by: Arm | None, failure: str) -> bytes:
+        """Give the fields that do not differ from request to request."""
+        arm = way.arm
+        what = (arm is self.served.canary, "" if by is None else by.name, failure, way.forced)
+        known = self._commons.get(what)
+        return known if known is not None else _kept(self._commons, what, self._encoded(arm, *what[1:]))
+
+    def _encoded(self, arm: Arm, answered_by: str, failure: str, forced: bool) -> bytes:  # noqa: FBT001 - as in a record
+        split = self.served.split
+        return log_rows.constant_part(
+            deployment=self.served.state.name,
+            rollout=split.rollout if split else "",
+            split_version=split.split_version if split else 0,
+            role=arm.role,
+            version=arm.name,
+            answered_by=answered_by,
+            key_id=self._key_id,
+            error_kind=failure,
+            forced=forced,
+        )
+
+
 class Records:
     """Writes records of requests as rows of the log; what many have in common is encoded once.
 
@@ -65,23 +96,18 @@ class Records:
 
     def __init__(self, key: HashKey) -> None:
         self.key = key
-        self._hashers: dict[tuple[str, ...], InputHasher] = {}
-        self._commons: dict[tuple[object, ...], bytes] = {}
+        self._pages: dict[str, _Page] = {}
         self._answers: dict[tuple[object, ...], bytes] = {}
-
-    def hasher(self, names: tuple[str, ...]) -> InputHasher:
-        """Give what hashes the values of these inputs."""
-        hasher = self._hashers.get(names)
-        if hasher is None:
-            hasher = _kept(self._hashers, names, InputHasher(self.key, names))
-        return hasher
 
     def rows(self, request: "Request", outcome: Outcome) -> list[bytes]:
         """Give a row for each row of a request: the first under its id, the k-th after it under ``<id>-<k>``."""
         served, by = request.served, outcome.answered_by
         failure = error_kind(outcome.failure) if outcome.failure is not None else ""
-        common = self._common(request, "" if by is None else by.name, failure)
-        hashed = self.hasher(served.baseline.predictor.version.signature.names)
+        page = self._pages.get(served.state.name)
+        if page is None or page.served is not served:
+            page = _kept(self._pages, served.state.name, _Page(served, self.key))
+        common = page.common(request.way, by, failure)
+        hashed = page.hasher
         latency_ms, identity = round(outcome.latency_ms, 3), request.identity
         entity = self.key.of_entity(request.entity_id) if request.entity_id else ""
         written = []
@@ -90,7 +116,7 @@ class Records:
             written.append(
                 log_rows.row(
                     f"{identity}-{index}" if index else identity,
-                    request.at_us - log_rows.EPOCH_US,
+                    request.at_us,
                     latency_ms,
                     hashed(values),
                     None if answer is None else answer.confidence,
@@ -100,27 +126,6 @@ class Records:
                 )
             )
         return written
-
-    def _common(self, request: "Request", answered_by: str, failure: str) -> bytes:
-        served, way = request.served, request.way
-        split = served.split
-        rollout, split_version = (split.rollout, split.split_version) if split is not None else ("", 0)
-        what = (served.state.name, rollout, split_version, way.arm.role, way.arm.name, answered_by, failure, way.forced)
-        known = self._commons.get(what)
-        if known is None:
-            common = log_rows.constant_part(
-                deployment=served.state.name,
-                rollout=rollout,
-                split_version=split_version,
-                role=way.arm.role,
-                version=way.arm.name,
-                answered_by=answered_by,
-                key_id=self.key.id,
-                error_kind=failure,
-                forced=way.forced,
-            )
-            known = _kept(self._commons, what, common)
-        return known
 
     def _answer(self, answer: Answer) -> bytes:
         prediction = answer.prediction
@@ -181,7 +186,7 @@ class Request:
         self.rows: Sequence[Row] = ()
         self.identity = ""
         self.outcome: Outcome | None = None
-        self.at_us = desk.microseconds()
+        self.at_us = desk.microseconds() - log_rows.EPOCH_US
         self._started = desk.manner.monotonic()
         self._batch: Batch | None = None if way.forced else desk.ledger.begin(self._started)
         self._asking: Asking | None = None
@@ -211,6 +216,7 @@ class Request:
             self._asking.withdraw()
 
     def _answered(self, outcome: Outcome) -> None:
+        self._asking = None  # they know each other: what is over is freed at once, and not when cycles are looked for
         self._count(error_kind(outcome.failure), outcome.latency_ms)
         desk = self._desk
         self.identity = desk.new_id()

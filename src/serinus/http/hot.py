@@ -13,7 +13,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serinus.core.errors import SerinusError
-from serinus.gateway import Gateway, Prediction, Request, Served, prediction_of
+from serinus.gateway import Gateway, Request, Served, prediction_of
 from serinus.http import problems
 from serinus.http.guard import is_local
 from serinus.http.hot_plan import Misfit, Plan, planned
@@ -150,7 +150,7 @@ class _Cycle:
         except Exception as unexpected:  # noqa: BLE001 - whatever it is, the caller gets a problem document
             self._refuse(problems.explained(unexpected, self.url.decode()))
         else:
-            self.connection.respond(self, _OK, _JSON, _answer(prediction))
+            self.connection.respond(self, _OK, _JSON, _encode(prediction))
 
     def _refuse(self, error: SerinusError) -> None:
         path = self.url.decode()
@@ -161,10 +161,6 @@ class _Cycle:
 
 
 _OK = STATUS_LINE[200]
-
-
-def _answer(prediction: Prediction) -> bytes:
-    return _encode(prediction)
 
 
 class HotProtocol(HttpToolsProtocol):

@@ -23,6 +23,8 @@ MATRIX, ROWS, LOAD, ANSWERS, OUTCOMES, LOADED, REFUSED = range(7)
 HEAD = struct.Struct("<IIII")
 LARGEST = 1 << 26
 """Bytes of what a runner says at once, at most: a gateway holds no more of it in memory."""
+BAD = "bad_output"
+"""The failure of a request whose model answered, and not with what is an answer."""
 _NAN = float("nan")
 _COUNT = struct.Struct("<I")
 _encode = msgspec.msgpack.Encoder().encode

@@ -22,7 +22,7 @@ from serinus.core.signature import Output, Rows, Signature
 from serinus.formats import Formats
 from serinus.ports import Model
 from serinus.predictors import frames
-from serinus.predictors.frames import Outcome
+from serinus.predictors.frames import BAD, Outcome
 
 _MESSAGE = 300
 """Characters kept of what a model says when it raises."""
@@ -33,6 +33,9 @@ OUT_OF_MEMORY = 86
 
 _UNSPEAKABLE = (OverflowError, UnicodeEncodeError)
 """Whole numbers of more than 64 bits, and half a surrogate pair."""
+
+
+_UNPROVEN = Outcome("unproven")
 
 
 def run(link: socket.socket, artifact: int, *, offline: bool) -> NoReturn:
@@ -91,6 +94,8 @@ class _Work:
         self._model = model
         self._output = output
         self._width = width
+        self._proven = False
+        """Whether the model was seen to give one answer for one row, without which no batch says anything."""
         self.exhausted = False
 
     def answered(self, number: int, kind: int, requests: int, content: memoryview) -> bytes:
@@ -101,14 +106,16 @@ class _Work:
         else:
             counts, rows = frames.as_rows(content)
         begun = time.perf_counter_ns()
-        whole = self._outcome(rows)
+        whole = self._outcome(rows) if requests == 1 or self._proven else _UNPROVEN
         if not whole.failure:
+            self._proven = True
             said = frames.Answers(time.perf_counter_ns() - begun, whole.predictions, whole.classes, whole.confidences)
             with suppress(*_UNSPEAKABLE):
                 answer = frames.frame(number, frames.ANSWERS, said)
                 if len(answer) <= frames.LARGEST:
                     return answer
         each = [whole] if requests == 1 else [self._outcome(part) for part in _parted(rows, counts)]
+        self._proven = all(outcome.failure != BAD for outcome in each) and any(not outcome.failure for outcome in each)
         took_ns = time.perf_counter_ns() - begun
         room = frames.LARGEST // (2 * requests)
         said_each = [_speakable(outcome, room) for outcome in each]
@@ -123,22 +130,22 @@ class _Work:
         except BaseException as failure:  # noqa: BLE001 - a model that calls sys.exit() ends itself, not its process
             return Outcome("error", f"{self._label} raised {said_by(failure)}")
         if not isinstance(raw, RawOutput):
-            return Outcome("bad_output", f"The model answered with a {type(raw).__name__}.")
+            return Outcome(BAD, f"The model answered with a {type(raw).__name__}.")
         try:
             return Outcome("", "", *read_columns(raw, self._output, len(rows)))
         except BadOutput as failure:
-            return Outcome("bad_output", failure.message)
+            return Outcome(BAD, failure.message)
         except Exception as failure:  # noqa: BLE001 - whatever cannot be read is no answer
-            return Outcome("bad_output", f"The model's answer cannot be read: {said_by(failure)}")
+            return Outcome(BAD, f"The model's answer cannot be read: {said_by(failure)}")
 
 
 def _speakable(outcome: Outcome, room: int) -> Outcome:
     try:
         size = len(msgspec.msgpack.encode(outcome))
     except _UNSPEAKABLE as failure:
-        return Outcome("bad_output", f"The model's answer cannot be handed over: {said_by(failure)}")
+        return Outcome(BAD, f"The model's answer cannot be handed over: {said_by(failure)}")
     if size > room:
-        return Outcome("bad_output", f"The model's answer has {size} bytes, more than can be handed over.")
+        return Outcome(BAD, f"The model's answer has {size} bytes, more than can be handed over.")
     return outcome
 
 

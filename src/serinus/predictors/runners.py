@@ -132,6 +132,7 @@ class RunnerPredictor:
         self._feeding = False
         self._closed = False
         self._yields = False
+        self._is_down = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.work = Work()
 
@@ -152,9 +153,8 @@ class RunnerPredictor:
         waiting included), Overloaded (the queue is full; nothing was begun), Unavailable (it is closed).
         """
         asked = self._line.asked(rows, timeout_s, settle)
-        refusal = self._refusal()
-        if refusal is not None:
-            asked.end(refusal)
+        if self._closed or self._is_down or self._line.waiting > self._by.size.queue:
+            asked.end(self._refusal())
             return asked
         self._line.join(asked)
         if not self._feeding:
@@ -213,26 +213,29 @@ class RunnerPredictor:
             if place.batch is not None and asked in place.batch and place.killing is None:
                 place.killing = self._loop.call_later(after_s, self._kill_hanging, place, place.number)
 
-    def _refusal(self) -> SerinusError | None:
+    def _refusal(self) -> SerinusError:
         if self._closed:
             return self._gone()
-        if self._line.waiting > self._by.size.queue:
-            return Overloaded(
-                f"{self._version.ref} has {self._by.size.queue} requests waiting.",
-                remedy="Try again shortly; more gateways, or more runners per version, answer more at once.",
-            )
-        if all(place.timer is not None for place in self._places):
+        if self._is_down:
             return ModelError(f"{self._version.ref} ends its processes again and again; the next one is yet to begin.")
-        return None
+        return Overloaded(
+            f"{self._version.ref} has {self._by.size.queue} requests waiting.",
+            remedy="Try again shortly; more gateways, or more runners per version, answer more at once.",
+        )
+
+    def _look_whether_down(self) -> None:
+        """Take note of whether all runners wait to be begun again."""
+        self._is_down = bool(self._places) and all(place.timer is not None for place in self._places)
 
     def _feed(self) -> None:
         """Give every runner that has nothing to do what waits."""
         self._feeding = False
-        for place in self._places:
+        idle = [place for place in self._places if place.is_idle]
+        for number, place in enumerate(idle):
             if not self._line:
                 return
-            if place.is_idle:
-                self._send(place, self._line.take(self._by.size.batch_rows))
+            share = -(-self._line.waiting // (len(idle) - number))
+            self._send(place, self._line.take(share, self._by.size.batch_rows))
 
     def _send(self, place: _Place, batch: list[Asked]) -> None:
         if not batch or place.runner is None or place.packer is None:
@@ -254,9 +257,7 @@ class RunnerPredictor:
             self._is_done(place, took_ns)
             if len(answers) == len(batch):
                 for asked, answer in zip(batch, answers, strict=True):
-                    if not asked.over:
-                        asked.over = True
-                        asked.settle((answer,))
+                    asked.end((answer,))
                 return
             begin = 0
             for asked in batch:
@@ -359,6 +360,7 @@ class RunnerPredictor:
         self._by.on_trouble(f"{self._version.ref}: {why}; another one is begun" + f" in {pause_s:g} s" * bool(pause_s))
         if pause_s:
             place.timer = self._loop.call_later(pause_s, self._begin_again, place)
+            self._look_whether_down()
         else:
             self._begin_again(place)
         if len(batch) > 1 and not pause_s:
@@ -366,11 +368,12 @@ class RunnerPredictor:
             return
         for asked in left:
             asked.end(ModelError(f"{self._version.ref} failed: {why}."))
-        if all(each.timer is not None for each in self._places):
-            self._line.end(self._refusal() or self._gone())
+        if self._is_down:
+            self._line.end(self._refusal())
 
     def _begin_again(self, place: _Place) -> None:
         place.timer = None
+        self._look_whether_down()
         self._under_way(self._refill(place), "begin")
 
     def _under_way(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
@@ -430,7 +433,7 @@ class RunnerPredictor:
 
 
 def _failure(outcome: frames.Outcome) -> ModelError:
-    return BadOutput(outcome.message) if outcome.failure == "bad_output" else ModelError(outcome.message)
+    return BadOutput(outcome.message) if outcome.failure == frames.BAD else ModelError(outcome.message)
 
 
 def _resolve(ready: "asyncio.Future[None]", failure: SerinusError | None = None) -> None:

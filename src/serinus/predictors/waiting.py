@@ -37,8 +37,9 @@ class Asked:
     def end(self, outcome: Sequence[Answer] | Exception) -> None:
         """Tell the outcome, unless one was told already or nobody waits."""
         if not self.over:
+            settle = self.settle
             self._leave()
-            self.settle(outcome)
+            settle(outcome)
 
     def late(self) -> None:
         """Be told that the deadline has passed."""
@@ -53,8 +54,13 @@ class Asked:
 
     def _leave(self) -> None:
         self.over = True
+        self.settle = _to_nobody  # an alarm holds this for a while, and nothing else by it
         if not self.begun:
             self._line.waiting -= 1
+
+
+def _to_nobody(outcome: Sequence[Answer] | Exception) -> None:
+    """Tell of the outcome of what is over."""
 
 
 class Line:
@@ -101,8 +107,8 @@ class Line:
                 self._alarms[asked.timeout_s] = alarms
         alarms.watch(asked)
 
-    def take(self, room: int) -> list[Asked]:
-        """Take the first requests with so many rows together at most, or the first one alone."""
+    def take(self, most: int, room: int) -> list[Asked]:
+        """Take the first requests, so many and with so many rows together at most; one at least, however many rows."""
         line = self._line
         taken: list[Asked] = []
         while line:
@@ -111,7 +117,7 @@ class Line:
                 line.popleft()
                 continue
             rows = len(asked.rows)
-            if taken and (rows > room or asked.alone):
+            if taken and (rows > room or asked.alone or len(taken) >= most):
                 break
             line.popleft()
             asked.begun = True

@@ -126,12 +126,15 @@ class ServerSettings(BaseSettings):
         le=300,
         description="Seconds that a server told to end goes on serving, not ready, so that load balancers turn away",
     )
-    log_interval: float = Field(0.1, ge=0.005, le=60, description="Seconds between batches of the prediction log")
-    log_limit: int = Field(
-        100_000,
-        ge=1,
-        le=10_000_000,
-        description="Predictions that may wait for the database; more are dropped, counted",
+    log_interval: float = Field(0.05, ge=0.005, le=60, description="Seconds between batches of the prediction log")
+    journal_bytes: int = Field(
+        1_073_741_824,
+        ge=4096,
+        description="Bytes of logged predictions that may wait on disk for the database, for each worker; more are "
+        "dropped, counted",
+    )
+    journal_fsync: bool = Field(
+        default=False, description="Answer only when the disk has what is logged for good: it outlives a loss of power"
     )
     max_request_bytes: int = Field(1_048_576, ge=1024, description="Largest prediction request or command, bytes")
     max_rows: int = Field(1000, ge=1, le=100_000, description="Rows that a request for predictions may have")

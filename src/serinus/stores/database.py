@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import date, datetime
+from typing import Protocol
 
 from sqlalchemy import ColumnElement, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from serinus.core.errors import SerinusError, Unavailable
+from serinus.core.log_frames import Batch
 
 Insert = sqlite.Insert | postgresql.Insert
-Row = dict[str, Any]
 Begin = Callable[[AsyncEngine], AbstractAsyncContextManager[AsyncConnection]]
 
 
@@ -37,8 +37,19 @@ class Database(Protocol):
         """Let no other transaction write events until this one has ended: their numbers become visible in order."""
         ...
 
-    async def log(self, begin: Begin, rows: Sequence[Row]) -> None:
-        """Append rows to the prediction log, one of each key."""
+    async def make_room(self, begin: Begin, days: Sequence[date], *, anew: bool = False) -> None:
+        """See that predictions of some days (UTC) have a place; ``anew``: even where they are thought to have one."""
+        ...
+
+    async def log(self, connection: AsyncConnection, batch: Batch) -> None:
+        """Append the rows of a batch to the prediction log; raises what ``refuses`` knows if it does not take them all.
+
+        Where it can, it passes over those whose id is there already.
+        """
+        ...
+
+    def refuses(self, error: Exception) -> bool:
+        """Whether an error is about what a row holds, so that trying again is of no use."""
         ...
 
     async def prune_log(self, begin: Begin, before: datetime) -> int:

@@ -24,6 +24,7 @@ TABLES = {
     "boot_evidence": "SELECT, INSERT, UPDATE (gateway, evidence, updated_at)",
     "sequential_tests": "SELECT, INSERT, UPDATE (policy, state, seen, begun, split_version, at), DELETE",
     "predictions": "SELECT, INSERT, DELETE",
+    "journal_positions": "SELECT, INSERT, UPDATE (segment, place, updated_at), DELETE",
     "leases": "SELECT, INSERT, UPDATE (holder, term, expires_at)",
     "outcomes": "SELECT, INSERT, UPDATE (result), DELETE",
 }

@@ -3,16 +3,13 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     URL,
-    Boolean,
     ColumnElement,
     Connection,
-    Double,
-    Integer,
     Interval,
     Table,
     func,
@@ -21,24 +18,27 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serinus.core.errors import InvalidInput, PlatformError, SerinusError, Unavailable
+from serinus.core.log_frames import Batch
+from serinus.core.log_rows import COLUMNS
 from serinus.stores.connections import owners_engine, pooled_engine, slow_engine
-from serinus.stores.database import Begin, Insert, Row, explaining
+from serinus.stores.database import Begin, Insert, explaining
 from serinus.stores.pruning import prune
-from serinus.stores.tables import PlainText, UtcDateTime, predictions
+from serinus.stores.tables import predictions
 from serinus.stores.upgrade import needs_upgrade, upgrade
 from serinus.stores.urls import named
 
 DDL_LOCK_S = 30
 """How long a migration waits for a table that others use."""
 
-_COPY = f"COPY predictions ({', '.join(predictions.c.keys())}) FROM STDIN (FORMAT BINARY)"
-_BINARY = {UtcDateTime: "timestamptz", Integer: "int4", Double: "float8", Boolean: "bool", PlainText: "text"}
-_TYPES = [_BINARY[type(column.type)] for column in predictions.c]
+_COPY = f"COPY predictions ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+# Signature, flags and the length of an extension; and the number of fields that no row has.
+_COPY_BEGINS = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_ENDS = b"\xff\xff"
 
 _NOT_ALLOWED = "42501"
 _NOT_AS_MADE = frozenset({"42P01", "42P07", "42703", "42710", "42883"})
@@ -125,7 +125,6 @@ class Postgresql:
         self.readers = pooled_engine(url, "REPEATABLE READ", read_only=True)
         self.writers = pooled_engine(url, "READ COMMITTED")
         self._slow = slow_engine(url)
-        self._bound = [(c.name, c.type.bind_processor(self.writers.dialect) or _as_it_is) for c in predictions.c]
         self._days: set[date] = set()
         """Those whose partitions are known to be there."""
 
@@ -141,19 +140,28 @@ class Postgresql:
         # Released after the commit is visible to all.
         await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("serinus events", 0))))
 
-    async def log(self, begin: Begin, rows: Sequence[Row]) -> None:
-        """Append rows by COPY, which takes all of them or none; if it took none, by INSERT, which is slower."""
-        from psycopg.errors import CheckViolation, UniqueViolation
-
-        try:
-            await self._make_days(begin, rows)
-            await self._copy(begin, rows)
-        except (UniqueViolation, CheckViolation):
-            # Some are there already, or another process has just dropped the day they belong to.
+    async def make_room(self, begin: Begin, days: Sequence[date], *, anew: bool = False) -> None:
+        if anew:
             self._days.clear()
-            await self._make_days(begin, rows)
-            async with begin(self.writers) as connection:
-                await connection.execute(insert(predictions).on_conflict_do_nothing(), rows)
+        for day in days:
+            if day not in self._days:
+                async with begin(self.writers) as connection:
+                    await connection.execute(select(func.make_predictions_day(day)))
+                self._days.add(day)
+
+    async def log(self, connection: AsyncConnection, batch: Batch) -> None:
+        """Append rows by COPY, which takes all of them or none, in the form that they have already."""
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        async with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+            await copy.write(_COPY_BEGINS + batch.payload + _COPY_ENDS)
+
+    def refuses(self, error: Exception) -> bool:
+        import psycopg
+
+        cause = error.orig if isinstance(error, StatementError) else error
+        if isinstance(cause, psycopg.OperationalError):
+            return (cause.sqlstate or "").startswith(_OVER_A_LIMIT)
+        return isinstance(cause, psycopg.DataError | psycopg.IntegrityError | ValueError | TypeError | OverflowError)
 
     async def prune_log(self, begin: Begin, before: datetime) -> int:
         """Drop the days that are over, each in a transaction of its own, and remove the rest in small ones."""
@@ -169,20 +177,6 @@ class Postgresql:
         for engine in (self.readers, self.writers, self._slow):
             await engine.dispose()
 
-    async def _make_days(self, begin: Begin, rows: Sequence[Row]) -> None:
-        for day in sorted({row["at"].astimezone(UTC).date() for row in rows} - self._days):
-            async with begin(self.writers) as connection:
-                await connection.execute(select(func.make_predictions_day(day)))
-            self._days.add(day)
-
-    async def _copy(self, begin: Begin, rows: Sequence[Row]) -> None:
-        async with begin(self.writers) as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
-            async with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-                copy.set_types(_TYPES)
-                for row in rows:
-                    await copy.write_row([bound(row[name]) for name, bound in self._bound])
-
     async def _prune_rows(self, begin: Begin, before: datetime) -> int:
         key = (predictions.c.at, predictions.c.id)
         return await prune(begin, self.writers, predictions, key, predictions.c.at < before)
@@ -197,10 +191,6 @@ class Postgresql:
 def _in_a_clause(said: str) -> str:
     """Fit what the driver says into a sentence of ours: without what ours says anyhow, and the questions it ends in."""
     return _SAID_ANYHOW.sub("", " ".join(said.split())).rstrip(" .")
-
-
-def _as_it_is(value: object) -> object:
-    return value
 
 
 def _is_outdated(connection: Connection) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from serinus.core.deployment import Deployment, Rollout
 from serinus.core.errors import AlreadyExists, PlatformError, StaleGeneration
 from serinus.core.events import Event
+from serinus.core.log_frames import Batch, Position, Taken
 from serinus.core.looks import Tested
 from serinus.core.names import VersionRef
 from serinus.core.records import (
@@ -26,7 +27,7 @@ from serinus.core.records import (
     RecordedEvent,
     VersionDraft,
 )
-from serinus.stores import codec, leases, timeline
+from serinus.stores import codec, journals, leases, timeline
 from serinus.stores.database import Database, Transactions
 from serinus.stores.outbox import SqlOutbox
 from serinus.stores.outcomes import claim, settle
@@ -38,6 +39,7 @@ from serinus.stores.tables import (
     deployments,
     events,
     health_snapshots,
+    journal_positions,
     model_versions,
     models,
     outbox,
@@ -264,11 +266,16 @@ class SqlStore:
         wanted = select(health_snapshots).where(health_snapshots.c.deployment == deployment)
         return await self._first(_newest_snapshots(wanted).limit(1), codec.read_snapshot)
 
-    async def append_predictions(self, records: Sequence[PredictionRecord]) -> None:
-        if not records:
-            return
-        rows = [codec.prediction_columns(record) for record in records]
-        await self._database.log(self._transactions.on, rows)
+    async def take_in(self, journal: str, batch: Batch) -> Taken:
+        return await journals.take_in(self._database, self._transactions.on, journal, batch)
+
+    async def position(self, journal: str) -> Position:
+        async with self._reading() as connection:
+            return await journals.position(connection, journal)
+
+    async def forget(self, journal: str) -> None:
+        async with self._writing() as connection:
+            await journals.forget(connection, journal)
 
     async def predictions(self, deployment: str, *, limit: int = 100) -> list[PredictionRecord]:
         wanted = select(predictions).where(predictions.c.deployment == deployment)
@@ -282,6 +289,8 @@ class SqlStore:
         old = health_snapshots.c.at < before
         over = (sequential_tests.c.at < before) & sequential_tests.c.rollout.in_(ended)
         await prune(begin, writers, sequential_tests, [sequential_tests.c.rollout], over)
+        unmoved = journal_positions.c.updated_at < before
+        await prune(begin, writers, journal_positions, [journal_positions.c.journal], unmoved)
         keys_before = min(before, datetime.now(UTC) - KEYS_KEPT)
         return Pruned(
             predictions=await self._database.prune_log(begin, before),

@@ -6,10 +6,11 @@ Loss of power loses nothing that was committed: WAL with ``synchronous=FULL`` sy
 import asyncio
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from struct import Struct
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -33,13 +34,15 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.engine.interfaces import AdaptedConnection, DBAPIConnection
-from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, MissingGreenlet, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, MissingGreenlet, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from serinus.core.errors import InvalidInput, SerinusError, Unavailable
-from serinus.stores.database import Begin, Insert, Row, explaining
+from serinus.core.log_frames import Batch
+from serinus.core.log_rows import COLUMNS, instant, split
+from serinus.stores.database import Begin, Insert, explaining
 from serinus.stores.pruning import BATCH
 from serinus.stores.tables import UtcDateTime, predictions
 from serinus.stores.upgrade import upgrade
@@ -110,9 +113,18 @@ class Sqlite:
     async def in_order(self, connection: AsyncConnection) -> None:
         """Do nothing: there is one writer at a time."""
 
-    async def log(self, begin: Begin, rows: Sequence[Row]) -> None:
-        async with begin(self.writers) as connection:
-            await connection.execute(insert(predictions).on_conflict_do_nothing(), rows)
+    async def make_room(self, begin: Begin, days: Sequence[date], *, anew: bool = False) -> None:
+        """Do nothing: all are in one table."""
+
+    async def log(self, connection: AsyncConnection, batch: Batch) -> None:
+        """Append rows past SQLAlchemy, which would bind them on the event loop; the driver has a thread for it."""
+        rows = await asyncio.to_thread(lambda: list(bound_rows(batch.payload)))
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.executemany(_APPEND, rows)
+
+    def refuses(self, error: Exception) -> bool:
+        cause = error.orig if isinstance(error, StatementError) else error
+        return isinstance(cause, sqlite3.IntegrityError | sqlite3.DataError | ValueError | TypeError | OverflowError)
 
     async def prune_log(self, begin: Begin, before: datetime) -> int:
         """Look through the log once, without the write lock, and remove what is old a little at a time."""
@@ -133,9 +145,9 @@ class Sqlite:
         await self.writers.dispose()
 
     def explained(self, error: Exception) -> SerinusError | None:
-        if not isinstance(error, DBAPIError | NoConnection | OSError):
+        if not isinstance(error, DBAPIError | sqlite3.Error | NoConnection | OSError):
             return None
-        if isinstance(error, DBAPIError) and not _is_outage(error):
+        if isinstance(error, DBAPIError | sqlite3.Error) and not _is_outage(error):
             return None
         cause = error.orig if isinstance(error, DBAPIError) else error
         return Unavailable(
@@ -145,8 +157,42 @@ class Sqlite:
         )
 
 
-def _is_outage(error: DBAPIError) -> bool:
+def bound_rows(payload: bytes) -> Iterator[tuple[object, ...]]:
+    """Give logged rows as the driver takes them for ``_APPEND``, and other threads their turn on the way."""
+    for number, fields in enumerate(split(payload)):
+        if number % _AT_ONCE == 0:
+            time.sleep(0)
+        yield tuple(None if field is None else bound(field) for bound, field in zip(_BOUND, fields, strict=True))
+
+
+def _number(form: str) -> Callable[[bytes], object]:
+    unpack = Struct(form).unpack
+    return lambda field: unpack(field)[0]
+
+
+def _instant(field: bytes) -> str:
+    return instant(int.from_bytes(field, "big", signed=True)).isoformat(timespec="microseconds")
+
+
+_OTHER_THAN_TEXT: dict[str, Callable[[bytes], object]] = {
+    "at": _instant,
+    "latency_ms": _number(">d"),
+    "confidence": _number(">d"),
+    "split_version": _number(">i"),
+    "forced": _number(">?"),
+}
+_BOUND = [_OTHER_THAN_TEXT.get(name, bytes.decode) for name in COLUMNS]
+_APPEND = (
+    f"INSERT INTO predictions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of ours
+)
+_AT_ONCE = 50
+"""Rows that are made before other threads have their turn."""
+
+
+def _is_outage(error: DBAPIError | sqlite3.Error) -> bool:
     # A plain DatabaseError is a damaged file, or no database at all.
+    if isinstance(error, sqlite3.Error):
+        return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
     return (
         isinstance(error, OperationalError | InterfaceError)
         or type(error) is DatabaseError

@@ -216,6 +216,16 @@ predictions = Table(
     Index("ix_predictions_deployment_at", "deployment", "at"),
 )
 
+# How far a gateway's journal has come into the prediction log: all before is there, nothing after.
+journal_positions = Table(
+    "journal_positions",
+    metadata,
+    Column("journal", PlainText, primary_key=True),
+    Column("segment", BigInteger, nullable=False),
+    Column("place", BigInteger, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
 # A process of a gateway, and what it had counted of a rollout when a health check last looked.
 boot_evidence = Table(
     "boot_evidence",
