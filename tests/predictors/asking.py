@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from tests import models
 
@@ -75,24 +74,24 @@ async def begun_nursery(room: Room | None = None) -> Nursery:
     return nursery
 
 
-Starts = Callable[..., Any]
-
-
 @asynccontextmanager
 async def running(
     nursery: Nursery, model: object, signature: Signature = models.NUMBER, *, niceness: int = 10, **size: int
 ) -> AsyncIterator[RunnerPredictor]:
     """Run a model of ``tests.models`` in processes of its own."""
-    predictor = await by(nursery, niceness=niceness, **size).start(*started(model, signature))
+    predictor = await by(nursery, Size(**size), niceness=niceness).start(*started(model, signature))
     try:
         yield predictor
     finally:
         predictor.close()
 
 
-def by(nursery: Nursery, *, niceness: int = 10, told: Callable[[str], None] = lambda _: None, **size: int) -> Any:
+def by(
+    nursery: Nursery, size: Size | None = None, *, niceness: int = 10, told: Callable[[str], None] = lambda _: None
+) -> RunnerPredictors:
     """Give what starts predictors."""
-    return RunnerPredictors(nursery, Allowed(allow_pickle=True), Size(**size), niceness=niceness, on_trouble=told)
+    allowed = Allowed(allow_pickle=True)
+    return RunnerPredictors(nursery, allowed, size or Size(), niceness=niceness, on_trouble=told)
 
 
 def started(model: object, signature: Signature = models.NUMBER) -> tuple[ModelVersion, bytes]:

@@ -3,9 +3,11 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,10 @@ from tests.service_layer.doubles import until
 
 from serinus.core.answers import Answer
 from serinus.core.errors import BadOutput, FormatRefused, ModelError, ModelTimeout, Overloaded, Unavailable
-from serinus.predictors import isolation, processes
+from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
+from serinus.predictors import isolation
 from serinus.predictors.processes import Nursery, Room
-from serinus.predictors.runners import RunnerPredictor
+from serinus.predictors.runners import RunnerPredictor, Size
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 GONE = ["segfaults", "exits", "is killed"]
@@ -83,10 +86,14 @@ async def test_each_of_a_thousand_waiting_requests_gets_its_own_answer_and_batch
 
 async def test_requests_are_answered_in_their_order(nursery: Nursery) -> None:
     answered: list[int] = []
+
+    def noted(number: int, _: object) -> None:
+        answered.append(number)
+
     async with running(nursery, models.Risk(), batch_rows=3) as predictor:
         replies = [Reply(predictor, [[n, 0.0]], LONG) for n in range(50)]
         for n, reply in enumerate(replies):
-            reply.settled.add_done_callback(lambda _, n=n: answered.append(n))
+            reply.settled.add_done_callback(partial(noted, n))
         await asyncio.gather(*(reply.answers() for reply in replies))
 
     assert answered == list(range(50))
@@ -117,7 +124,7 @@ async def test_a_value_that_is_missing_reaches_a_model_as_nan(nursery: Nursery) 
 
 
 async def test_strings_reach_a_model_as_they_are(nursery: Nursery) -> None:
-    signature = models.Signature((models.Feature("word", models.Dtype.STR),), models.Output(models.OutputKind.CLASS))
+    signature = Signature((Feature("word", Dtype.STR),), Output(OutputKind.CLASS))
     async with running(nursery, models.Ill("raises"), signature) as predictor:
         answer = await predict(predictor, ["Zoë 🐤"])
 
@@ -398,7 +405,7 @@ async def test_a_model_cannot_be_started_where_no_more_files_can_be_opened(
 
     async with running(nursery, models.Ill("exits")) as predictor:
         with monkeypatch.context() as without:
-            without.setattr(processes.socket, "socketpair", none_left)
+            without.setattr(socket, "socketpair", none_left)
             with pytest.raises(Unavailable, match="Too many open files"):
                 await by(nursery).start(*started(models.Risk()))
             assert isinstance(await Reply(predictor, [[KILLER, 0.0]], LONG).failure(), ModelError)
@@ -610,7 +617,7 @@ async def test_where_one_process_of_a_version_cannot_load_it_none_is_left_behind
     once = str(tmp_path_factory.mktemp("once") / "done")
 
     with pytest.raises(ModelError, match="exit code 3"):
-        await by(nursery, runners=2).start(*started(models.IllAtLoading("exits", once)))
+        await by(nursery, Size(runners=2)).start(*started(models.IllAtLoading("exits", once)))
 
     await until(lambda: set(nursery._living) <= living)
     await asyncio.sleep(0.3)  # as long as the other one would have taken

@@ -204,4 +204,4 @@ async def test_what_is_over_holds_on_to_nobody_who_asked() -> None:
 
     asked.end([Answer(1)])
 
-    assert "Desk" not in asked.settle.__qualname__  # type: ignore[attr-defined]
+    assert "Desk" not in asked.settle.__qualname__
