@@ -87,7 +87,9 @@ async def test_requests_of_one_turn_are_one_batch_as_far_as_there_is_room() -> N
 async def test_rows_of_requests_in_one_batch_are_given_back_to_each_of_them() -> None:
     predictor = await started(looking_up())
 
-    answers = await asyncio.gather(*(predict_rows(predictor, rows) for rows in ([[0], [1]], [[2]], [[1], [0]])))
+    answers = await asyncio.gather(
+        *(predict_rows(predictor, [[place] for place in places]) for places in ([0, 1], [2], [1, 0]))
+    )
 
     assert answers == [[Answer(0.5), Answer(1.5)], [Answer(2.5)], [Answer(1.5), Answer(0.5)]]
     assert predictor.work.batches == 1
