@@ -25,7 +25,7 @@ install = $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashe
 RUN := .venv/.run-lock .venv/.package
 DEV := .venv/.dev-lock .venv/.package
 
-.PHONY: help demo demo-production environment test services peers lint format bench bench-decisions serve dashboard lock clean
+.PHONY: help demo demo-production environment test services peers lint format bench bench-decisions bench-serving serve dashboard lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -78,7 +78,7 @@ services: ## Install the servers that tests start, if they are missing
 		PATH="$$places" command -v "$${service%%:*}" >/dev/null || packages="$$packages $${service#*:}"; \
 	done; \
 	install() { \
-		echo "Installing$$packages, which tests start ..."; \
+		echo "Installing$$packages ..."; \
 		if [ ! -e /usr/sbin/policy-rc.d ]; then \
 			trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
 			printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; \
@@ -89,7 +89,7 @@ services: ## Install the servers that tests start, if they are missing
 	}; \
 	if [ -n "$$packages" ]; then \
 		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && install; } \
-		|| echo "Tests that need them are skipped. On Debian or Ubuntu: sudo apt-get install$$packages"; \
+		|| echo "What needs them is left out. On Debian or Ubuntu: sudo apt-get install$$packages"; \
 	fi
 
 lint: $(DEV) ## Check style, types and layers
@@ -107,6 +107,19 @@ bench: $(DEV) ## Measure throughput and latency
 
 bench-decisions: $(DEV) ## Simulate the rules of decision; ARGS=--full: the whole
 	$(BIN)/python -m bench.decisions $(ARGS)
+
+# Other people's servers that Serinus is measured against, each in an environment of its own, too.
+RIVALS := $(patsubst requirements/bench/%.lock,.peers/bench-%/.lock,$(wildcard requirements/bench/*.lock))
+
+.peers/bench-%/.lock: requirements/bench/%.lock | $(DEV)
+	@echo 'Installing $< ...'
+	@$(BIN)/python -m venv --clear .peers/bench-$*
+	@$(call install,.peers/bench-$*,$<)
+	@touch $@
+
+bench-serving: SERVICES := initdb:postgresql redis-server:redis-server wrk:wrk taskset:util-linux
+bench-serving: $(DEV) services $(RIVALS) ## Measure Serinus beside other prediction servers
+	$(BIN)/python -m bench.serving $(ARGS)
 
 serve: $(RUN) ## Run a server here
 	@$(BIN)/canary serve $(ARGS)
@@ -132,7 +145,7 @@ lock: $(DEV) ## Write the lock files anew from pyproject.toml
 		--constraint requirements/dev.lock --output-file requirements/production.lock $(ARGS)
 	$(subst compile pyproject.toml,compile,$(UV_COMPILE)) --group install --constraint requirements/dev.lock \
 		--output-file requirements/install.lock $(ARGS)
-	@for peer in requirements/peers/*.in; do \
+	@for peer in requirements/peers/*.in requirements/bench/*.in; do \
 		[ ! -e "$$peer" ] || $(BIN)/uv pip compile "$$peer" --quiet --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --annotation-style line --custom-compile-command 'make lock' \
 			--output-file "$${peer%.in}.lock" $(ARGS); \

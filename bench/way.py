@@ -18,7 +18,6 @@ from serinus.assembly import System, assembled
 from serinus.core import log_rows
 from serinus.core.answers import Answer
 from serinus.core.commands import Create, StartCanary
-from serinus.core.ledger import Ledger
 from serinus.core.log_frames import framed
 from serinus.core.names import VersionRef
 from serinus.core.policy import Settings
@@ -129,7 +128,7 @@ def steps() -> dict[str, float]:
     )
     hashed, answer = hasher(row), log_rows.answer_part("1", "1")
     line = log_rows.row("0" * 32, at, 1.25, hashed, 0.875, common, answer)
-    ledger, packer = Ledger(2.0), frames.Packer(len(SIGNATURE.features), as_matrix=True)
+    packer = frames.Packer(len(SIGNATURE.features), as_matrix=True)
     batch = [(row,)] * TURN
     columns = frames.frame(1, frames.ANSWERS, frames.Answers(1, [1] * TURN, ["1"] * TURN, [0.875] * TURN))[16:]
     lines = [line] * TURN

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ CLOSE_S = 10.0
 """How long a log that is closed goes on writing to the store; what is left waits on disk."""
 CALM_S = 10.0
 """After how long without a loss a further one is told of again."""
+
+ALONE_S = 0.0002
+"""A record that comes so long after the last write is written at once, and does not wait for others of its turn."""
 
 Deliver = Callable[[], None]
 """Called when what it goes with may be answered; it must not block."""
@@ -59,6 +63,7 @@ class PredictionLog:
         durable: bool = False,
         retry_s: float = RETRY_S,
         adopt_s: float = ADOPT_S,
+        alone_s: float = ALONE_S,
     ) -> None:
         self._store = store
         self._journals = journals
@@ -77,6 +82,8 @@ class PredictionLog:
         self._closed = False
         self._next_look_at = 0.0
         self._told_at: dict[str, float] = {}
+        self._flushed_at = 0.0
+        self._alone_s = alone_s
         self.dropped = 0
         self.written = 0
 
@@ -100,7 +107,10 @@ class PredictionLog:
         self._instants.append(at_us)
         self._delivers.append(deliver)
         if len(self._delivers) == 1:
-            asyncio.get_running_loop().call_soon(self._flush)
+            if time.monotonic() - self._flushed_at > self._alone_s:  # it will hardly have company in this turn
+                self._flush()
+            else:
+                asyncio.get_running_loop().call_soon(self._flush)
 
     def keep_many(self, rows: Sequence[bytes], at_us: int, deliver: Deliver) -> None:
         """Keep the rows of one request, as ``keep`` does."""
@@ -119,6 +129,7 @@ class PredictionLog:
     def _flush(self) -> None:
         rows, instants, delivers = self._rows, self._instants, self._delivers
         self._rows, self._instants, self._delivers = [], [], []
+        self._flushed_at = time.monotonic()
         try:
             self._append(rows, instants)
         except Exception as trouble:  # noqa: BLE001 - whatever it is, who waits is answered

@@ -32,11 +32,13 @@ async def test_the_counts_of_all_workers_are_added_up_whichever_is_asked(tmp_pat
         log_pending=3,
         log_written=4,
         log_dropped=5,
+        journal_bytes=600,
     )
     second = readings(
         {KEY: Counts(requests=7, latency={bucket_of(20.0): 7}, latency_sum_ms=140.0), OTHER: Counts(requests=2)},
         failovers={"fraud": 10, "spam": 1},
         log_written=40,
+        journal_bytes=7,
     )
     for boot, shows in (("a", first), ("b", second)):
         await shown(tmp_path, boot, shows)
@@ -48,6 +50,7 @@ async def test_the_counts_of_all_workers_are_added_up_whichever_is_asked(tmp_pat
     assert together.evidence[OTHER] == Counts(requests=2)
     assert (together.failovers, together.forced) == ({"fraud": 11, "spam": 1}, {"fraud": 2})
     assert (together.log_pending, together.log_written, together.log_dropped) == (3, 44, 5)
+    assert together.journal_bytes == 607
 
 
 async def test_what_is_no_count_is_shown_as_the_worker_that_is_asked_sees_it(tmp_path: Path) -> None:

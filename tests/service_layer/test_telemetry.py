@@ -95,7 +95,9 @@ def test_the_share_of_the_canary_and_the_registered_accuracy_are_shown() -> None
 
 
 def test_further_counts_are_shown() -> None:
-    shown = readings(failovers={"fraud": 3}, forced={"fraud": 4}, log_pending=5, log_written=6, log_dropped=7)
+    shown = readings(
+        failovers={"fraud": 3}, forced={"fraud": 4}, log_pending=5, log_written=6, log_dropped=7, journal_bytes=8
+    )
 
     found = {
         name: samples(shown, name)
@@ -105,10 +107,11 @@ def test_further_counts_are_shown() -> None:
             "serinus_prediction_log_pending",
             "serinus_prediction_log_written_total",
             "serinus_prediction_log_dropped_total",
+            "serinus_journal_bytes",
         )
     }
 
-    assert list(found.values()) == [{("fraud",): 3}, {("fraud",): 4}, {(): 5}, {(): 6}, {(): 7}]
+    assert list(found.values()) == [{("fraud",): 3}, {("fraud",): 4}, {(): 5}, {(): 6}, {(): 7}, {(): 8}]
 
 
 @pytest.mark.parametrize("leased", [True, False])

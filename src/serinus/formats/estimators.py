@@ -12,13 +12,17 @@ from serinus.core.signature import OutputKind, Rows, Signature
 from serinus.formats.structure import estimators, parts
 from serinus.formats.tables import table_for
 
+_TIE = 1e-9
+"""Probabilities that differ by less may stand in another order than the scores that they were made of."""
+
 
 class EstimatorModel:
     """Predicts with an estimator, on one thread.
 
     Steps before the last are run once for both predictions and probabilities. Predictions come from ``predict``
     itself, unless the last step is known to take the most probable class (``_takes_most_probable``): SVC and
-    classifiers with a threshold of their own do not.
+    classifiers with a threshold of their own do not. Of those that do, some compare scores of which probabilities are
+    made by rounding: where two classes are as probable as each other, up to ``_TIE``, these are asked by ``predict``.
 
     Raises:
         FormatRefused: the estimator was fitted on other features than those of the signature.
@@ -32,7 +36,10 @@ class EstimatorModel:
         self._transformers, self._final = _unwrapped(estimator)
         classifies = signature.output.kind is OutputKind.CLASS
         self._has_probabilities = classifies and callable(getattr(self._final, "predict_proba", None))
-        self._takes_most_probable = self._has_probabilities and _takes_most_probable(self._final)
+        self._by_scores = self._has_probabilities and _is_one_of(self._final, _compare_scores())
+        self._takes_most_probable = self._by_scores or (
+            self._has_probabilities and _is_one_of(self._final, _take_most_probable())
+        )
 
     def predict(self, rows: Rows) -> RawOutput:
         """Predict for rows in training order; raises what the estimator raises."""
@@ -45,7 +52,7 @@ class EstimatorModel:
         if not self._has_probabilities:
             return RawOutput(_flat(self._final.predict(X)))
         probabilities = np.asarray(self._final.predict_proba(X))
-        if self._takes_most_probable:
+        if self._takes_most_probable and not (self._by_scores and _has_tie(probabilities)):
             return RawOutput(self._final.classes_[probabilities.argmax(axis=1)], probabilities)
         return RawOutput(_flat(self._final.predict(X)), probabilities)
 
@@ -67,16 +74,44 @@ def _unwrapped(estimator: Any) -> tuple[list[Any], Any]:
     return [step for _, step in before if step is not None and step != "passthrough"] + transformers, final
 
 
-def _takes_most_probable(final: object) -> bool:
-    """Whether ``predict`` is ``classes_[predict_proba.argmax()]`` in scikit-learn's own source, for one output."""
-    if not isinstance(final, estimators()):
-        return False
+def _is_one_of(final: object, kinds: set[type[Any]]) -> bool:
+    return type(final) in kinds and isinstance(getattr(final, "classes_", None), np.ndarray)
+
+
+def _take_most_probable() -> set[type[Any]]:
+    """Give those whose ``predict`` is ``classes_[predict_proba.argmax()]`` in scikit-learn's own source."""
+    if not estimators():
+        return set()
 
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier
+    from sklearn.tree import DecisionTreeClassifier
 
-    exact = {BaggingClassifier, CalibratedClassifierCV, ExtraTreesClassifier, RandomForestClassifier}
-    return type(final) in exact and isinstance(getattr(final, "classes_", None), np.ndarray)
+    return {
+        BaggingClassifier,
+        CalibratedClassifierCV,
+        DecisionTreeClassifier,
+        ExtraTreesClassifier,
+        RandomForestClassifier,
+    }
+
+
+def _compare_scores() -> set[type[Any]]:
+    """Give those whose ``predict`` takes the greatest score, of which ``predict_proba`` makes a growing function."""
+    if not estimators():
+        return set()
+
+    from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    return {GradientBoostingClassifier, HistGradientBoostingClassifier, LogisticRegression}
+
+
+def _has_tie(probabilities: NDArray[Any]) -> bool:
+    if probabilities.shape[1] < 2:  # noqa: PLR2004 - there is nothing to be as probable as
+        return False
+    first, second = np.partition(probabilities, -2, axis=1)[:, -2:].T
+    return bool((abs(first - second) < _TIE).any())
 
 
 def _take_back_n_jobs(estimator: object) -> None:

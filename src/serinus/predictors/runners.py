@@ -130,6 +130,7 @@ class RunnerPredictor:
         self._line = Line(self._loop, self._is_late, self._is_withdrawn)
         self._places = [_Place() for _ in range(by.size.runners)]
         self._feeding = False
+        self._lone = True
         self._closed = False
         self._yields = False
         self._is_down = False
@@ -157,7 +158,9 @@ class RunnerPredictor:
             asked.end(self._refusal())
             return asked
         self._line.join(asked)
-        if not self._feeding:
+        if self._lone:  # the last batch was one request: more will hardly come in this turn of the event loop
+            self._feed()
+        elif not self._feeding:
             self._feeding = True
             self._loop.call_soon(self._feed)
         return asked
@@ -242,6 +245,7 @@ class RunnerPredictor:
             return
         place.batch = batch
         place.number = (place.number + 1) & 0xFFFFFFFF
+        self._lone = len(batch) == 1
         now, work = time.monotonic(), self.work
         work.batches += 1
         work.requests += len(batch)
