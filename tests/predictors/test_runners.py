@@ -114,7 +114,7 @@ async def test_rows_of_requests_in_one_batch_are_given_back_to_each_of_them(nurs
         answers = await asyncio.gather(*asked)
 
         assert [[answer.prediction for answer in each] for each in answers] == [[0.3, 0.31, 0.32], [0.1], [0.2, 0.21]]
-        assert predictor.work.batches == 1
+        assert predictor.work.batches == 2, "the first one waits for nothing"
 
 
 async def test_a_value_that_is_missing_reaches_a_model_as_nan(nursery: Nursery) -> None:
@@ -235,7 +235,7 @@ async def test_a_batch_that_fails_is_answered_request_by_request(nursery: Nurser
         )
 
         assert [type(each) for each in outcomes] == [Answer, ModelError, Answer, Answer]
-        assert predictor.work.batches == 1
+        assert predictor.work.batches == 2, "the first one waits for nothing"
 
 
 # ---------------------------------------------------------------------------------- ends of its process
@@ -511,8 +511,8 @@ async def test_a_queue_belongs_to_one_version(nursery: Nursery) -> None:
         running(nursery, models.Risk(seconds=1.0), queue=1) as one,
         running(nursery, models.Risk(), queue=1) as other,
     ):
-        full = [Reply(one, [[n, 0.0]], LONG) for n in (1, 2)]
-        assert isinstance(await full[1].failure(), Overloaded)
+        full = [Reply(one, [[n, 0.0]], LONG) for n in (1, 2, 3)]
+        assert isinstance(await full[2].failure(), Overloaded)
 
         assert await predict(other, [GOOD, 0.0]) == Answer(0.07)
 
@@ -542,9 +542,9 @@ async def test_closing_answers_what_is_begun_refuses_the_rest_and_ends_the_proce
 
 async def test_a_process_that_ends_at_its_last_batch_is_not_begun_again(nursery: Nursery) -> None:
     async with running(nursery, models.Ill("exits")) as predictor:
+        # The next batch is begun before the answers to the one before it are told.
+        predictor.ask([[GOOD, 0.0]], LONG, lambda _: predictor.close())
         replies = [Reply(predictor, [[n, 0.0]], LONG) for n in (KILLER, 1)]
-        await until(lambda: predictor.work.batches)
-        predictor.close()
 
         failures = [await reply.failure() for reply in replies]
 
