@@ -38,8 +38,8 @@ class Alarms:
             waiting.popleft()
         due = self._loop.time() + self._delay_s
         waiting.append((due, awaited))
-        if self._timer is None:
-            self._timer = self._loop.call_at(due, self._ring)
+        if self._timer is None:  # for the first: of one that has just rung, others may be left
+            self._timer = self._loop.call_at(waiting[0][0], self._ring)
 
     def _ring(self) -> None:
         waiting, now = self._set, self._loop.time() + _EARLY_S

@@ -21,7 +21,9 @@ from serinus.core.names import VersionRef
 from serinus.core.policy import Settings
 from serinus.core.records import ModelVersion
 from serinus.core.signature import Row
+from serinus.core.work import Work
 from serinus.home import Home
+from serinus.ports import Settle
 from serinus.settings import read_settings
 
 DRAWS = 100_000
@@ -34,12 +36,17 @@ class Instant:
 
     def __init__(self, version: ModelVersion) -> None:
         self.version = version
+        self.work = Work()
 
-    async def predict(self, row: Row, timeout_s: float) -> Answer:
-        return Answer(0.5)
+    def ask(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> "Instant":
+        settle([Answer(0.5)] * len(rows))
+        return self
 
-    async def predict_rows(self, rows: Sequence[Row], timeout_s: float) -> list[Answer]:
-        return [Answer(0.5)] * len(rows)
+    def withdraw(self) -> None:
+        """Nothing waits."""
+
+    def yield_to_others(self, yes: bool) -> None:  # noqa: FBT001 - the port's one question
+        """Nothing takes time."""
 
     def close(self) -> None:
         """Nothing is held."""
@@ -69,7 +76,7 @@ def check(drawn: Counter[str], weight: float) -> None:
 async def test_of_a_hundred_thousand_requests_each_share_goes_to_the_canary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serinus.assembly.ThreadPredictors", Instants)
+    monkeypatch.setattr("serinus.assembly.RunnerPredictors", Instants)
     # The log takes some and drops the others, which would take their time.
     settings = read_settings(
         home=tmp_path, allow_pickle=True, check_interval=3600, canary_lease=86_400, log_interval=60, journal_bytes=4096

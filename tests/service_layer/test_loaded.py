@@ -1,17 +1,25 @@
 import asyncio
-import threading
 
 import pytest
+from tests import models
 from tests.service_layer.doubles import TURNED, until
 from tests.service_layer.world import V1, V2, World
 
-from serinus.core.errors import ArtifactCorrupt, ContractBroken, ModelError, ModelTimeout, NotFound, Overloaded
+from serinus.core.errors import (
+    ArtifactCorrupt,
+    ContractBroken,
+    FormatRefused,
+    ModelError,
+    ModelTimeout,
+    NotFound,
+    Overloaded,
+)
 from serinus.core.names import VersionRef
+from serinus.core.records import VersionDraft
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
-from serinus.formats import Formats
 from serinus.loaded import LoadedModels
-from serinus.ports import Model
-from serinus.predictors.threads import ThreadPredictors
+from serinus.predictors.processes import Nursery, Room
+from serinus.predictors.runners import Allowed, RunnerPredictors
 
 EXAMPLES = ((1.0, 2.0), (3.0, 4.0))
 
@@ -152,31 +160,28 @@ async def test_once_a_load_that_hung_has_failed_the_next_caller_loads_anew(world
     await loaded.close()
 
 
-async def test_a_model_that_hangs_for_ever_costs_one_thread_however_often_it_is_tried(world: World) -> None:
-    await world.register()
-    done = threading.Event()
+async def test_a_model_that_hangs_for_ever_costs_one_process_however_often_it_is_tried(world: World) -> None:
+    package = models.pickled(models.Risk(loading=600.0))
+    digest = await world.artifacts.put(package.data)
+    draft = VersionDraft("risk", digest, len(package.data), package.format, package.signature)
+    await world.real_store.register(draft, world.clock.now())
+    nursery = Nursery(Room())
+    loaded = LoadedModels(
+        world.real_store,
+        world.artifacts,
+        RunnerPredictors(nursery, Allowed(allow_pickle=True)),
+        loading_timeout_s=0.02,
+    )
+    for _ in range(5):
+        with pytest.raises(ModelTimeout):
+            await loaded.get(V1)
+    await until(lambda: nursery._living)
+    assert len(nursery._living) == 1
 
-    class Hanging(Formats):
-        def load(self, data: bytes, format: str, signature: Signature) -> Model:  # noqa: A002
-            done.wait()
-            message = "it hung"
-            raise ModelError(message)
+    await loaded.close()
 
-    def loading() -> int:
-        return sum(thread.name == f"load {V1}" for thread in threading.enumerate())
-
-    loaded = LoadedModels(world.real_store, world.artifacts, ThreadPredictors(Hanging()), loading_timeout_s=0.02)
-    try:
-        for _ in range(5):
-            with pytest.raises(ModelTimeout):
-                await loaded.get(V1)
-        assert loading() == 1
-    finally:
-        done.set()
-    await until(lambda: not loading() and not loaded._hanging)
-
-    with pytest.raises(ModelError, match="it hung"):
-        await loaded.get(V1)
+    await until(lambda: not nursery._living)
+    nursery.close()
 
 
 async def test_closing_waits_for_no_load_that_hangs(world: World) -> None:
@@ -312,12 +317,14 @@ async def test_closing_closes_what_is_in_its_grace(world: World) -> None:
 
 async def test_a_real_predictor_cannot_be_made_of_bytes_that_are_no_model(world: World) -> None:
     await world.register()
-    loaded = LoadedModels(world.real_store, world.artifacts, ThreadPredictors(Formats()))
+    nursery = Nursery(Room())
+    loaded = LoadedModels(world.real_store, world.artifacts, RunnerPredictors(nursery))
 
-    with pytest.raises(Exception, match="own"):
+    with pytest.raises(FormatRefused, match="own"):
         await loaded.get(V1)
 
     assert loaded.refs() == []
+    nursery.close()
 
 
 async def test_a_canary_slower_than_the_deadline_is_refused(world: World) -> None:

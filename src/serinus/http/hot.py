@@ -51,16 +51,16 @@ class HotRoute:
 
     def takes(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
         """Say whether a POST can be answered here, as far as its head tells."""
-        host = not self._loopback_only
+        host: bool | None = None if self._loopback_only else True
         for name, value in headers:
             if name == b"host":
-                host = host or self._is_here(value)
+                host = self._is_here(value) if host is None else host  # the first one, if there are more
             elif name == b"content-length":
                 if int(value) > self._max_bytes:
                     return False
             elif name in _ELSEWHERE:
                 return False
-        return (host and url in self._names) or (host and self._is_name(url) and not self._ending())
+        return bool(host) and (url in self._names or (self._is_name(url) and not self._ending()))
 
     def begin(self, url: bytes, body: bytes, header: str | None, settle: Callable[[Request], None]) -> bool:
         """Begin to answer a request; False, and nothing done, where it has to take the long way."""
@@ -222,6 +222,7 @@ class HotProtocol(HttpToolsProtocol):
             and parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
             and (self.cycle is None or self.cycle.response_complete)
+            and not self.flow.write_paused  # who does not read its answers has to wait for the next one
             and route.takes(self.url, self.headers)
         ):
             self._hot, self._body = True, b""

@@ -9,18 +9,20 @@ and what the kind says:
 """
 
 import struct
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from serinus.core.answers import Columns
+from serinus.core.answers import Answer, Columns
 from serinus.core.signature import Row
 
 MATRIX, ROWS, LOAD, ANSWERS, OUTCOMES, LOADED, REFUSED = range(7)
 HEAD = struct.Struct("<IIII")
+LARGEST = 1 << 26
+"""Bytes of what a runner says at once, at most: a gateway holds no more of it in memory."""
 BAD = "bad_output"
 """The failure of a request whose model answered, and not with what is an answer."""
 _NAN = float("nan")
@@ -76,17 +78,40 @@ class Outcome(msgspec.Struct, array_like=True):
 
 
 class Outcomes(msgspec.Struct, array_like=True):
-    """What came of each request of a batch, of which some failed, and how long the model took, nanoseconds."""
+    """What came of each request of a batch, of which some failed, and how long the model took, nanoseconds.
+
+    ``last``: the runner ends now, and answers no other batch.
+    """
 
     took_ns: int
     outcomes: list[Outcome]
+    last: bool = False
 
 
-order = msgspec.msgpack.Decoder(Order).decode
-loaded = msgspec.msgpack.Decoder(Loaded).decode
-refused = msgspec.msgpack.Decoder(Refused).decode
-answers = msgspec.msgpack.Decoder(Answers).decode
-outcomes = msgspec.msgpack.Decoder(Outcomes).decode
+class Garbled(Exception):
+    """What came is nothing that a runner says."""
+
+
+_Said = TypeVar("_Said")
+
+
+def _read(kind: type[_Said]) -> Callable[[memoryview], _Said]:
+    decode = msgspec.msgpack.Decoder(kind).decode
+
+    def read(content: memoryview) -> _Said:
+        try:
+            return decode(content)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+            raise Garbled(str(wrong)) from wrong
+
+    return read
+
+
+order = _read(Order)
+loaded = _read(Loaded)
+refused = _read(Refused)
+_answers = _read(Answers)
+_outcomes = _read(Outcomes)
 _rows = msgspec.msgpack.Decoder(tuple[list[int], list[list[bool | int | float | str | None]]]).decode
 
 
@@ -138,13 +163,18 @@ def frame(number: int, kind: int, content: msgspec.Struct) -> bytes:
 
 
 class Reader:
-    """Parts what comes in pieces from a socket into frames."""
+    """Parts what comes in pieces from a socket into frames, of ``largest`` bytes at most, if any is too large."""
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int | None = None) -> None:
         self._held = bytearray()
+        self._largest = largest
 
     def fed(self, data: bytes) -> Iterator[tuple[int, int, int, memoryview]]:
-        """Give the frames that are complete: number, kind, requests and content, which is good until the next one."""
+        """Give the frames that are complete: number, kind, requests and content, which is good until the next one.
+
+        Raises:
+            Garbled: a frame is too large.
+        """
         if not self._held and len(data) >= HEAD.size:  # nearly always it is one whole frame
             length, number, kind, requests = HEAD.unpack_from(data)
             if len(data) == HEAD.size + length:
@@ -153,6 +183,8 @@ class Reader:
         self._held += data
         while len(self._held) >= HEAD.size:
             length, number, kind, requests = HEAD.unpack_from(self._held)
+            if self._largest is not None and length > self._largest:
+                raise Garbled(f"a frame of {length} bytes")
             end = HEAD.size + length
             if len(self._held) < end:
                 return
@@ -161,6 +193,23 @@ class Reader:
             yield number, kind, requests, memoryview(content)
 
 
-def columns(found: Answers | Outcome) -> Columns:
-    """Give answers as the core has them."""
-    return Columns(found.predictions, found.classes, found.confidences)
+def answered(content: memoryview, rows: int) -> tuple[int, list[Answer]]:
+    """Read an ANSWERS frame for so many rows: how long the model took, and the answers; Garbled if it is none."""
+    found = _answers(content)
+    return found.took_ns, _by_row(found, rows)
+
+
+def outcomes(content: memoryview, counts: Sequence[int]) -> tuple[Outcomes, list[list[Answer]]]:
+    """Read an OUTCOMES frame for requests of so many rows, with the answers to each; Garbled if it is none."""
+    found = _outcomes(content)
+    if len(found.outcomes) != len(counts):
+        raise Garbled(f"outcomes of {len(found.outcomes)} requests, where there were {len(counts)}")
+    each = zip(found.outcomes, counts, strict=True)
+    return found, [[] if outcome.failure else _by_row(outcome, rows) for outcome, rows in each]
+
+
+def _by_row(found: Answers | Outcome, rows: int) -> list[Answer]:
+    columns = Columns(found.predictions, found.classes, found.confidences)
+    if not len(columns.predictions) == len(columns.classes) == len(columns.confidences) == rows:
+        raise Garbled(f"answers to {len(columns.predictions)} rows, where there were {rows}")
+    return columns.answers()

@@ -66,10 +66,18 @@ def no_core_file() -> None:
 def set_niceness(pid: int, niceness: int) -> bool:
     """Let others go first, the more the greater; False where that is not allowed, as taking it back mostly is."""
     try:
-        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+        for thread in _threads_of(pid):
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)
     except OSError:
         return False
     return True
+
+
+def _threads_of(pid: int) -> list[int]:
+    """Name the threads of a process: on Linux each has a niceness of its own."""
+    if sys.platform != "linux":
+        return [pid]
+    return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
 
 
 def _data_bytes() -> int | None:

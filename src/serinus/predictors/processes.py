@@ -57,17 +57,24 @@ def launched(threads: int) -> tuple[socket.socket, "subprocess.Popen[bytes] | No
 class Runner:
     """One process that runs a model, as its gateway sees it.
 
-    ``on_frame`` is told what it says, ``on_end`` once why it ended.
+    ``on_frame`` is told what it says, and raises Garbled where that is nothing; then ``on_garbled`` ends its process.
+    ``on_end`` is told once why it ended.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, link: socket.socket, on_frame: OnFrame, on_end: Callable[[str], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        link: socket.socket,
+        on_frame: OnFrame,
+        on_end: Callable[[str], None],
+        on_garbled: Callable[["Runner"], None],
     ) -> None:
         self._loop = loop
         self._link = link
-        self._reader = frames.Reader()
+        self._reader = frames.Reader(frames.LARGEST)
         self._on_frame = on_frame
         self._on_end = on_end
+        self._on_garbled = on_garbled
         self._unsent = b""
         self._open = True
         self._ended = False
@@ -101,7 +108,9 @@ class Runner:
             self._link.close()
 
     def ended(self, why: str) -> None:
-        """Note that its process has ended."""
+        """Note that its process has ended, when it was heard to the end."""
+        while self._open and not self._ended and self._heard_more():
+            pass
         self.hang_up()
         if not self._ended:
             self._ended = True
@@ -113,18 +122,29 @@ class Runner:
         self.hang_up()
 
     def _readable(self) -> None:
+        if self._open:
+            self._heard_more()
+
+    def _heard_more(self) -> bool:
+        """Hear what it has said; False where that is all for now."""
         try:
             data = self._link.recv(_CHUNK)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         if not data:
             self.hang_up()
             self._loop.call_later(_SILENT_S, self.ended, "it closed its connection")
-            return
-        for number, kind, _, content in self._reader.fed(data):
-            self._on_frame(number, kind, content)
+            return False
+        try:
+            for number, kind, _, content in self._reader.fed(data):
+                self._on_frame(number, kind, content)
+        except frames.Garbled as garbled:
+            self.hang_up()
+            self._on_garbled(self)
+            self.ended(f"it said what is no answer: {garbled}")
+        return self._open
 
     def _writable(self) -> None:
         try:
@@ -179,15 +199,18 @@ class Nursery:
     ) -> Runner:
         """Begin a runner; Unavailable where no process can be."""
         loop = asyncio.get_running_loop()
-        ours, its = socket.socketpair()
-        runner = Runner(loop, ours, on_frame, on_end)
+        try:
+            ours, its = socket.socketpair()
+        except OSError as trouble:
+            raise _unable(trouble) from trouble
+        runner = Runner(loop, ours, on_frame, on_end, self.end)
         try:
             with its:
                 number, answer = next(self._numbers), loop.create_future()
-                self._asked[number] = runner, answer
                 request = Request(number, modules, self._room.memory, self._room.network)
                 try:
                     self._say(request, [its.fileno(), artifact.number])
+                    self._asked[number] = runner, answer  # said first: one that has ended is begun anew for it
                     await answer
                 finally:
                     self._asked.pop(number, None)
@@ -239,9 +262,7 @@ class Nursery:
             try:
                 self._link, self._process = self._launch(self._room.threads)
             except OSError as trouble:
-                raise Unavailable(
-                    f"No process could be begun to run models in: {trouble}.", remedy="Free memory or processes here."
-                ) from trouble
+                raise _unable(trouble) from trouble
             asyncio.get_running_loop().add_reader(self._link.fileno(), self._readable)
         return self._link
 
@@ -273,9 +294,7 @@ class Nursery:
             self._living[told.pid] = runner
             answer.set_result(None)
         else:
-            answer.set_exception(
-                Unavailable(f"No process could be begun to run a model in: {told.reason}.", remedy="Free memory here.")
-            )
+            answer.set_exception(_unable(told.reason))
 
     def _buried(self, told: Gone) -> None:
         runner = self._living.pop(told.pid, None)
@@ -293,6 +312,12 @@ class Nursery:
                 answer.set_exception(Unavailable("The process that begins runners has ended.", remedy="Try again."))
         for runner in left:
             runner.ended("the process that begins runners has ended, and it with it")
+
+
+def _unable(why: object) -> Unavailable:
+    return Unavailable(
+        f"No process could be begun to run a model in: {why}.", remedy="Free memory, processes or open files here."
+    )
 
 
 def ending(code: int) -> str:

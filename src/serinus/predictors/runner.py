@@ -42,8 +42,10 @@ def run(link: socket.socket, artifact: int, *, offline: bool) -> NoReturn:
     """Answer until the gateway hangs up."""
     reader = frames.Reader()
     incoming = _frames(link, reader)
-    _, _, _, content = next(incoming)
-    order = frames.order(content)
+    first = next(incoming, None)
+    if first is None:  # nobody waits for the model any more
+        os._exit(0)
+    order = frames.order(first[3])
     signature = Signature.decoded(order.signature)
     try:
         model = _loaded(order, signature, artifact)
@@ -109,11 +111,15 @@ class _Work:
             self._proven = True
             said = frames.Answers(time.perf_counter_ns() - begun, whole.predictions, whole.classes, whole.confidences)
             with suppress(*_UNSPEAKABLE):
-                return frames.frame(number, frames.ANSWERS, said)
+                answer = frames.frame(number, frames.ANSWERS, said)
+                if len(answer) <= frames.LARGEST:
+                    return answer
         each = [whole] if requests == 1 else [self._outcome(part) for part in _parted(rows, counts)]
         self._proven = all(outcome.failure != BAD for outcome in each) and any(not outcome.failure for outcome in each)
         took_ns = time.perf_counter_ns() - begun
-        return frames.frame(number, frames.OUTCOMES, frames.Outcomes(took_ns, list(map(_speakable, each))))
+        room = frames.LARGEST // (2 * requests)
+        said_each = [_speakable(outcome, room) for outcome in each]
+        return frames.frame(number, frames.OUTCOMES, frames.Outcomes(took_ns, said_each, self.exhausted))
 
     def _outcome(self, rows: Rows) -> Outcome:
         try:
@@ -133,11 +139,13 @@ class _Work:
             return Outcome(BAD, f"The model's answer cannot be read: {said_by(failure)}")
 
 
-def _speakable(outcome: Outcome) -> Outcome:
+def _speakable(outcome: Outcome, room: int) -> Outcome:
     try:
-        msgspec.msgpack.encode(outcome)
+        size = len(msgspec.msgpack.encode(outcome))
     except _UNSPEAKABLE as failure:
         return Outcome(BAD, f"The model's answer cannot be handed over: {said_by(failure)}")
+    if size > room:
+        return Outcome(BAD, f"The model's answer has {size} bytes, more than can be handed over.")
     return outcome
 
 

@@ -6,10 +6,10 @@ while it works, more comes to wait. So a batch is as large as the load asks for,
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from serinus.core.answers import Answer
 from serinus.core.errors import BadOutput, ModelError, ModelTimeout, Overloaded, SerinusError, Unavailable
 from serinus.core.records import ModelVersion
 from serinus.core.signature import Row
@@ -21,8 +21,8 @@ from serinus.predictors.refusals import error_of
 from serinus.predictors.waiting import Asked, Line
 
 BATCH_ROWS = 64
-_PAUSES_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""How long after each end in a row of ends a runner is begun again."""
+_PAUSES_S = (0.0, 0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""How long after each end in a row of ends a runner is begun again; one request ends it twice, once among others."""
 _WELL_S = 30.0
 """How long a runner has to run for its end to be the first of a row again."""
 
@@ -88,7 +88,7 @@ class RunnerPredictors:
 class _Place:
     """Where one runner of a version is, or is to be."""
 
-    __slots__ = ("batch", "began_at", "ends", "killing", "leaves", "number", "packer", "runner", "timer")
+    __slots__ = ("batch", "began_at", "doomed", "ends", "killing", "leaves", "number", "packer", "runner", "timer")
 
     def __init__(self) -> None:
         self.runner: Runner | None = None
@@ -100,10 +100,12 @@ class _Place:
         self.killing: asyncio.TimerHandle | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.leaves = False
+        self.doomed = False
+        """Whether its runner is about to end, so that it gets no other batch."""
 
     @property
     def is_idle(self) -> bool:
-        return self.packer is not None and self.batch is None and not self.leaves
+        return self.packer is not None and self.batch is None and not self.leaves and not self.doomed
 
     def calm(self) -> None:
         """Kill nothing: what it was at is done."""
@@ -125,7 +127,7 @@ class RunnerPredictor:
         self._by = by
         self._artifact = Artifact(artifact)
         self._loop = asyncio.get_running_loop()
-        self._line = Line(self._loop, self._is_late)
+        self._line = Line(self._loop, self._is_late, self._is_withdrawn)
         self._places = [_Place() for _ in range(by.size.runners)]
         self._feeding = False
         self._lone = True
@@ -142,7 +144,8 @@ class RunnerPredictor:
 
     async def begin(self) -> None:
         """Begin all runners and wait until they have loaded the model; raises what ``start`` does."""
-        await asyncio.gather(*(self._fill(place) for place in self._places))
+        # As tasks, so that those that are left end with the predictor where one of them fails.
+        await asyncio.gather(*(self._under_way(self._fill(place), "begin") for place in self._places))
 
     def ask(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> Asked:
         """Ask for rows in training order, all at once; ``settle`` is told the answers, or why there are none.
@@ -201,11 +204,17 @@ class RunnerPredictor:
                 remedy="Use a faster model, a longer timeout, or more runners per version.",
             )
         )
-        if not asked.begun:
-            return
+        if asked.begun:
+            self._end_hanging(asked, timeout_s)
+
+    def _is_withdrawn(self, asked: Asked) -> None:
+        """See that a runner does not go on for ever with what nobody waits for."""
+        self._end_hanging(asked, max(0.0, asked.at + 2 * asked.timeout_s - time.monotonic()))
+
+    def _end_hanging(self, asked: Asked, after_s: float) -> None:
         for place in self._places:
             if place.batch is not None and asked in place.batch and place.killing is None:
-                place.killing = self._loop.call_later(timeout_s, self._kill_hanging, place, place.number)
+                place.killing = self._loop.call_later(after_s, self._kill_hanging, place, place.number)
 
     def _refusal(self) -> SerinusError:
         if self._closed:
@@ -247,16 +256,9 @@ class RunnerPredictor:
         batch = place.batch
         if batch is None or number != place.number:
             return
-        place.batch = None
-        place.calm()
-        if place.leaves:
-            self._leave(place)
         if kind == frames.ANSWERS:
-            found = frames.answers(content)
-            self.work.took_s += found.took_ns / 1e9
-            answers = frames.columns(found).answers()
-            if self._line:  # the runner has its next batch before these are told
-                self._feed()
+            took_ns, answers = frames.answered(content, sum([len(asked.rows) for asked in batch]))
+            self._is_done(place, took_ns)
             if len(answers) == len(batch):
                 for asked, answer in zip(batch, answers, strict=True):
                     asked.end((answer,))
@@ -267,11 +269,21 @@ class RunnerPredictor:
                 asked.end(answers[begin:end])
                 begin = end
             return
-        outcomes = frames.outcomes(content)
-        self.work.took_s += outcomes.took_ns / 1e9
-        self._feed()
-        for asked, outcome in zip(batch, outcomes.outcomes, strict=True):
-            asked.end(_outcome(outcome))
+        said, answers_of_each = frames.outcomes(content, [len(asked.rows) for asked in batch])
+        place.doomed = place.doomed or said.last
+        self._is_done(place, said.took_ns)
+        for asked, outcome, found in zip(batch, said.outcomes, answers_of_each, strict=True):
+            asked.end(_failure(outcome) if outcome.failure else found)
+
+    def _is_done(self, place: _Place, took_ns: int) -> None:
+        """Note that a runner is done with its batch; it has its next one before the answers are told."""
+        self.work.took_s += took_ns / 1e9
+        place.batch = None
+        place.calm()
+        if place.leaves:
+            self._leave(place)
+        if self._line:
+            self._feed()
 
     def _gone(self) -> Unavailable:
         return Unavailable(f"{self._version.ref} is no longer loaded here.", remedy="Send the request again.")
@@ -280,15 +292,16 @@ class RunnerPredictor:
 
     async def _fill(self, place: _Place) -> None:
         """Begin a runner and wait until it has loaded the model."""
-        place.runner, place.packer = None, None
-        ready: asyncio.Future[frames.Loaded] = self._loop.create_future()
+        place.runner, place.packer, place.doomed = None, None, False
+        ready: asyncio.Future[None] = self._loop.create_future()
 
         def on_frame(number: int, kind: int, content: memoryview) -> None:
             if kind == frames.LOADED:
-                _resolve(ready, frames.loaded(content))
+                self._is_ready(place, frames.loaded(content))
+                _resolve(ready)
             elif kind == frames.REFUSED:
                 _resolve(ready, error_of(frames.refused(content)))
-            elif place.runner is runner:
+            elif place.runner is runner and place.packer is not None:
                 self._answered(place, number, kind, content)
 
         def on_end(why: str) -> None:
@@ -303,13 +316,16 @@ class RunnerPredictor:
         place.runner = runner
         try:
             runner.send(frames.frame(0, frames.LOAD, self._order()))
-            loaded = await ready
+            await ready
         except BaseException:
             if place.runner is runner:
-                place.runner = None
+                place.runner, place.packer = None, None
             self._by.nursery.end(runner)
             runner.forget()
             raise
+
+    def _is_ready(self, place: _Place, loaded: frames.Loaded) -> None:
+        """Note that a runner has loaded the model."""
         place.began_at = self._loop.time()
         place.packer = frames.Packer(len(self._version.signature.features), as_matrix=loaded.takes_matrix)
         self.work.offline = loaded.offline
@@ -362,9 +378,14 @@ class RunnerPredictor:
     def _begin_again(self, place: _Place) -> None:
         place.timer = None
         self._look_whether_down()
-        task = self._loop.create_task(self._refill(place), name=f"begin {self._version.ref}")
+        self._under_way(self._refill(place), "begin")
+
+    def _under_way(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
+        """Begin work that ends with this predictor."""
+        task = self._loop.create_task(work, name=f"{what} {self._version.ref}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _refill(self, place: _Place) -> None:
         try:
@@ -383,15 +404,16 @@ class RunnerPredictor:
             except SerinusError as failure:
                 self._by.on_trouble(f"{self._version.ref} goes on with less time than is its due: {failure.message}")
                 return
+            if place.packer is None:  # it ended meanwhile; what is begun in its place lets nobody go first
+                self._end(fresh)
+                return
             self._places.append(fresh)
             place.leaves = True
             if place.batch is None:
                 self._leave(place)
             self._feed()
 
-        task = self._loop.create_task(replaced(), name=f"replace {self._version.ref}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._under_way(replaced(), "replace")
 
     def _set_niceness(self, place: _Place) -> bool:
         return place.runner is None or self._by.nursery.yield_to_others(
@@ -401,25 +423,27 @@ class RunnerPredictor:
     def _kill_hanging(self, place: _Place, number: int) -> None:
         place.killing = None
         if place.runner is not None and place.batch is not None and place.number == number:
+            place.doomed = True
             self._by.nursery.end(place.runner)
 
     def _leave(self, place: _Place) -> None:
         self._places.remove(place)
+        self._end(place)
+
+    def _end(self, place: _Place) -> None:
         if place.runner is not None:
             place.runner.forget()
             self._by.nursery.end(place.runner)
 
 
-def _outcome(outcome: frames.Outcome) -> "Sequence[Answer] | Exception":
-    if not outcome.failure:
-        return frames.columns(outcome).answers()
+def _failure(outcome: frames.Outcome) -> ModelError:
     return BadOutput(outcome.message) if outcome.failure == frames.BAD else ModelError(outcome.message)
 
 
-def _resolve(ready: "asyncio.Future[frames.Loaded]", outcome: frames.Loaded | SerinusError) -> None:
+def _resolve(ready: "asyncio.Future[None]", failure: SerinusError | None = None) -> None:
     if ready.done():
         return
-    if isinstance(outcome, SerinusError):
-        ready.set_exception(outcome)
+    if failure is not None:
+        ready.set_exception(failure)
     else:
-        ready.set_result(outcome)
+        ready.set_result(None)

@@ -12,6 +12,8 @@ from serinus.ports import Settle
 
 _KINDS_OF_TIMEOUTS = 16
 """Alarms of so many different timeouts are kept; there are three in use in a gateway."""
+_MOST_OVER = 64
+"""So many requests that are over may stand in a line, and as many more as wait in it."""
 
 
 class Asked:
@@ -36,7 +38,7 @@ class Asked:
         """Tell the outcome, unless one was told already or nobody waits."""
         if not self.over:
             settle = self.settle
-            self.withdraw()
+            self._leave()
             settle(outcome)
 
     def late(self) -> None:
@@ -46,10 +48,15 @@ class Asked:
     def withdraw(self) -> None:
         """Want no answer any more; what waits is not begun."""
         if not self.over:
-            self.over = True
-            self.settle = _to_nobody  # an alarm holds this for a while, and nothing else by it
-            if not self.begun:
-                self._line.waiting -= 1
+            self._leave()
+            if self.begun:
+                self._line.on_withdrawn(self)
+
+    def _leave(self) -> None:
+        self.over = True
+        self.settle = _to_nobody  # an alarm holds this for a while, and nothing else by it
+        if not self.begun:
+            self._line.waiting -= 1
 
 
 def _to_nobody(outcome: Sequence[Answer] | Exception) -> None:
@@ -59,11 +66,17 @@ def _to_nobody(outcome: Sequence[Answer] | Exception) -> None:
 class Line:
     """Requests in their order; those that are over leave it when their turn comes.
 
-    ``on_late`` is told of each whose deadline passes.
+    ``on_late`` is told of each whose deadline passes, ``on_withdrawn`` of each that was begun and is wanted no more.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_late: Callable[[Asked], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_late: Callable[[Asked], None],
+        on_withdrawn: Callable[[Asked], None] = lambda _: None,
+    ) -> None:
         self.on_late = on_late
+        self.on_withdrawn = on_withdrawn
         self.waiting = 0
         """How many wait and are not over."""
         self._loop = loop
@@ -84,6 +97,8 @@ class Line:
         line = self._line
         while line and line[0].over:
             line.popleft()
+        if len(line) > _MOST_OVER + 2 * self.waiting:  # behind one that waits for long, many have come and gone
+            line = self._line = deque(each for each in line if not each.over)
         line.append(asked)
         alarms = self._alarms.get(asked.timeout_s)
         if alarms is None:
