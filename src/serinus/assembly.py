@@ -42,7 +42,8 @@ from serinus.predictors import Predictors
 from serinus.predictors.inline import InlinePredictors
 from serinus.predictors.processes import Nursery, Room
 from serinus.predictors.remote import RemotePredictors
-from serinus.predictors.runners import Allowed, RunnerPredictors, Size
+from serinus.predictors.orders import Allowed, Size
+from serinus.predictors.runners import RunnerPredictors
 from serinus.registry import Registry
 from serinus.settings import ServerSettings
 from serinus.siblings import Siblings

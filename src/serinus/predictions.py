@@ -53,7 +53,7 @@ class PredictionLog:
     waits on disk: another process, or the next one here, takes it over.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - named settings
         self,
         store: Store,
         journals: Journals,

@@ -13,7 +13,8 @@ from serinus.core.records import ModelVersion, Package, VersionDraft
 from serinus.core.signature import Row, Signature
 from serinus.ports import Predictor, Ticket
 from serinus.predictors.processes import Artifact, Nursery, Room
-from serinus.predictors.runners import Allowed, RunnerPredictor, RunnerPredictors, Size
+from serinus.predictors.orders import Allowed, Size
+from serinus.predictors.runners import RunnerPredictor, RunnerPredictors
 
 LONG = 60.0
 _NEEDED = ["tests.models", "skops.io", "sklearn.pipeline", "sklearn.compose", "sklearn.ensemble", "threadpoolctl"]

@@ -17,7 +17,8 @@ from serinus.artifacts import open_artifacts
 from serinus.core.errors import ModelError
 from serinus.core.records import Package
 from serinus.formats.packing import pack
-from serinus.predictors.runners import RunnerPredictor, RunnerPredictors, Size
+from serinus.predictors.orders import Size
+from serinus.predictors.runners import RunnerPredictor, RunnerPredictors
 
 
 @asynccontextmanager

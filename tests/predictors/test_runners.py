@@ -22,7 +22,8 @@ from serinus.core.errors import BadOutput, FormatRefused, ModelError, ModelTimeo
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
 from serinus.predictors import isolation
 from serinus.predictors.processes import Nursery, Room
-from serinus.predictors.runners import RunnerPredictor, Size
+from serinus.predictors.orders import Size
+from serinus.predictors.runners import RunnerPredictor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 GONE = ["segfaults", "exits", "is killed"]

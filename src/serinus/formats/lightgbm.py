@@ -12,6 +12,7 @@ from serinus.core.answers import RawOutput
 from serinus.core.errors import FormatRefused
 from serinus.core.signature import Feature, Output, Rows, Signature
 from serinus.formats.boosters import Described, demand, demand_tree, labels_for, matrix_for, not_usable, of_many, of_two
+from serinus.formats.threads import allowed
 
 _LIBRARY = "LightGBM"
 _REMEDY = "Save the model with booster_.save_model('model.txt'), and do not change its line ends."
@@ -48,7 +49,7 @@ class LightGBMModel:
 
     def predict(self, rows: Rows) -> RawOutput:
         """Predict for rows in training order; raises what LightGBM raises."""
-        raw: NDArray[Any] = self._booster.predict(self._matrix(rows), num_threads=1)
+        raw: NDArray[Any] = self._booster.predict(self._matrix(rows), num_threads=allowed())
         if not len(self._labels):
             return RawOutput(raw)
         if self._objective == "binary":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from serinus.core.answers import RawOutput
 from serinus.core.errors import FormatRefused, InvalidInput
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Rows, Scalar, Signature
+from serinus.formats.threads import allowed
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 _INTS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
@@ -78,7 +79,7 @@ def _session(data: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.inter_op_num_threads, options.intra_op_num_threads = 1, allowed()
     options.log_severity_level = _FATAL_ONLY
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

@@ -17,6 +17,7 @@ from serinus.core.answers import RawOutput
 from serinus.core.errors import BadOutput, FormatRefused
 from serinus.core.signature import Dtype, OutputKind, Rows, Signature
 from serinus.formats.boosters import not_usable, of_many, of_two
+from serinus.formats.threads import allowed
 
 _LIBRARY = "TorchScript"
 _REMEDY = "Write it with torch.jit.trace(model.eval(), example).save('model.pt'), or export the model as ONNX."
@@ -107,7 +108,7 @@ def _module(data: bytes) -> Any:
     _check_archive(data)
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(allowed())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torch would rather have torch.export's files

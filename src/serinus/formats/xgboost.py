@@ -23,6 +23,7 @@ from serinus.formats.boosters import (
     of_many,
     of_two,
 )
+from serinus.formats.threads import allowed
 
 _LIBRARY = "XGBoost"
 _REMEDY = "Save the model with save_model('model.ubj') or save_model('model.json')."
@@ -78,7 +79,7 @@ class XGBoostModel:
         if self._header.linear:
             import xgboost
 
-            data = xgboost.DMatrix(X, nthread=1)
+            data = xgboost.DMatrix(X, nthread=allowed())
             found = self._booster.predict(data, output_margin=as_margin, validate_features=False)
         else:
             found = self._booster.inplace_predict(
@@ -101,7 +102,7 @@ def load(data: bytes, signature: Signature) -> XGBoostModel:
     import xgboost
 
     try:
-        booster = xgboost.Booster({"nthread": 1, "verbosity": 0})
+        booster = xgboost.Booster({"nthread": allowed(), "verbosity": 0})
         booster.load_model(bytearray(data))
     except Exception as failure:
         raise not_usable(_LIBRARY, str(failure).partition("\n")[0] or failure, _REMEDY) from failure

@@ -19,7 +19,7 @@ import numpy as np
 from serinus.core.answers import RawOutput, read_columns
 from serinus.core.errors import BadOutput, ModelError, SerinusError
 from serinus.core.signature import Output, Rows, Signature
-from serinus.formats import Formats
+from serinus.formats import Formats, threads
 from serinus.ports import Model
 from serinus.predictors import frames
 from serinus.predictors.frames import BAD, Outcome
@@ -70,6 +70,7 @@ def _frames(link: socket.socket, reader: frames.Reader) -> Iterator[tuple[int, i
 
 
 def _loaded(order: frames.Order, signature: Signature, artifact: int) -> Model:
+    threads.allow(order.threads)
     formats = Formats(
         allow_pickle=order.allow_pickle,
         trusted_types=order.trusted_types,

@@ -6,7 +6,7 @@ while it works, more comes to wait. So a batch is as large as the load asks for,
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,42 +16,16 @@ from serinus.core.signature import Row
 from serinus.core.work import Work
 from serinus.ports import Settle
 from serinus.predictors import frames
+from serinus.predictors.orders import Allowed, Size, modules_of, order_of
+from serinus.predictors.places import Place
 from serinus.predictors.processes import Artifact, Nursery, Runner
 from serinus.predictors.refusals import error_of
 from serinus.predictors.waiting import Asked, Line
 
-BATCH_ROWS = 64
 _PAUSES_S = (0.0, 0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """How long after each end in a row of ends a runner is begun again; one request ends it twice, once among others."""
 _WELL_S = 30.0
 """How long a runner has to run for its end to be the first of a row again."""
-
-_MODULES = {
-    "skops": ["skops.io", "sklearn.pipeline", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model"],
-    "onnx": ["onnxruntime"],
-    "xgboost": ["xgboost"],
-    "lightgbm": ["lightgbm"],
-    "torchscript": ["torch"],
-}
-"""What is imported once for all runners of a format; what is missing here, each runner imports for itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """What an operator lets models be; see ``formats.Formats``."""
-
-    allow_pickle: bool = False
-    trusted_types: Iterable[str] = frozenset()
-    allow_torchscript: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How many runners a version has, how many requests may wait for them, and how many rows are a batch at most."""
-
-    runners: int = 1
-    queue: int = 256
-    batch_rows: int = BATCH_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,35 +59,6 @@ class RunnerPredictors:
         return predictor
 
 
-class _Place:
-    """Where one runner of a version is, or is to be."""
-
-    __slots__ = ("batch", "began_at", "doomed", "ends", "killing", "leaves", "number", "packer", "runner", "timer")
-
-    def __init__(self) -> None:
-        self.runner: Runner | None = None
-        self.packer: frames.Packer | None = None
-        self.batch: list[Asked] | None = None
-        self.number = 0
-        self.ends = 0
-        self.began_at = 0.0
-        self.killing: asyncio.TimerHandle | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.leaves = False
-        self.doomed = False
-        """Whether its runner is about to end, so that it gets no other batch."""
-
-    @property
-    def is_idle(self) -> bool:
-        return self.packer is not None and self.batch is None and not self.leaves and not self.doomed
-
-    def calm(self) -> None:
-        """Kill nothing: what it was at is done."""
-        if self.killing is not None:
-            self.killing.cancel()
-            self.killing = None
-
-
 class RunnerPredictor:
     """Answers with one model version in processes of its own, in the order of the requests.
 
@@ -128,7 +73,7 @@ class RunnerPredictor:
         self._artifact = Artifact(artifact)
         self._loop = asyncio.get_running_loop()
         self._line = Line(self._loop, self._is_late, self._is_withdrawn)
-        self._places = [_Place() for _ in range(by.size.runners)]
+        self._places = [Place() for _ in range(by.size.runners)]
         self._feeding = False
         self._lone = True
         self._closed = False
@@ -240,7 +185,7 @@ class RunnerPredictor:
             share = -(-self._line.waiting // (len(idle) - number))
             self._send(place, self._line.take(share, self._by.size.batch_rows))
 
-    def _send(self, place: _Place, batch: list[Asked]) -> None:
+    def _send(self, place: Place, batch: list[Asked]) -> None:
         if not batch or place.runner is None or place.packer is None:
             return
         place.batch = batch
@@ -252,7 +197,7 @@ class RunnerPredictor:
         work.waited_s += now * len(batch) - sum([asked.at for asked in batch])
         place.runner.send(place.packer.batch(place.number, [asked.rows for asked in batch]))
 
-    def _answered(self, place: _Place, number: int, kind: int, content: memoryview) -> None:
+    def _answered(self, place: Place, number: int, kind: int, content: memoryview) -> None:
         batch = place.batch
         if batch is None or number != place.number:
             return
@@ -275,7 +220,7 @@ class RunnerPredictor:
         for asked, outcome, found in zip(batch, said.outcomes, answers_of_each, strict=True):
             asked.end(_failure(outcome) if outcome.failure else found)
 
-    def _is_done(self, place: _Place, took_ns: int) -> None:
+    def _is_done(self, place: Place, took_ns: int) -> None:
         """Note that a runner is done with its batch; it has its next one before the answers are told."""
         self.work.took_s += took_ns / 1e9
         place.batch = None
@@ -290,7 +235,7 @@ class RunnerPredictor:
 
     # ------------------------------------------------------------------------------------------- runners
 
-    async def _fill(self, place: _Place) -> None:
+    async def _fill(self, place: Place) -> None:
         """Begin a runner and wait until it has loaded the model."""
         place.runner, place.packer, place.doomed = None, None, False
         ready: asyncio.Future[None] = self._loop.create_future()
@@ -310,12 +255,11 @@ class RunnerPredictor:
                 self._ended(place, why)
 
         runner: Runner | None = None
-        runner = await self._by.nursery.begin(
-            _MODULES.get(self._version.draft.format, []), self._artifact, on_frame, on_end
-        )
+        runner = await self._by.nursery.begin(modules_of(self._version), self._artifact, on_frame, on_end)
+        order = order_of(self._version, self._by.allowed, self._by.nursery.threads)
         place.runner = runner
         try:
-            runner.send(frames.frame(0, frames.LOAD, self._order()))
+            runner.send(frames.frame(0, frames.LOAD, order))
             await ready
         except BaseException:
             if place.runner is runner:
@@ -324,7 +268,7 @@ class RunnerPredictor:
             runner.forget()
             raise
 
-    def _is_ready(self, place: _Place, loaded: frames.Loaded) -> None:
+    def _is_ready(self, place: Place, loaded: frames.Loaded) -> None:
         """Note that a runner has loaded the model."""
         place.began_at = self._loop.time()
         place.packer = frames.Packer(len(self._version.signature.features), as_matrix=loaded.takes_matrix)
@@ -333,19 +277,7 @@ class RunnerPredictor:
             self._set_niceness(place)
         self._feed()
 
-    def _order(self) -> frames.Order:
-        allowed = self._by.allowed
-        return frames.Order(
-            label=str(self._version.ref),
-            format=self._version.draft.format,
-            signature=self._version.signature.encoded(),
-            allow_pickle=allowed.allow_pickle,
-            allow_torchscript=allowed.allow_torchscript,
-            trusted_types=sorted(allowed.trusted_types),
-            threads=self._by.nursery.threads,
-        )
-
-    def _ended(self, place: _Place, why: str) -> None:
+    def _ended(self, place: Place, why: str) -> None:
         """Take up what a runner that ended was at, and begin another one, later and later if they all end soon."""
         batch, place.batch = place.batch or [], None
         place.runner, place.packer = None, None
@@ -375,7 +307,7 @@ class RunnerPredictor:
         if self._is_down:
             self._line.end(self._refusal())
 
-    def _begin_again(self, place: _Place) -> None:
+    def _begin_again(self, place: Place) -> None:
         place.timer = None
         self._look_whether_down()
         self._under_way(self._refill(place), "begin")
@@ -387,18 +319,18 @@ class RunnerPredictor:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _refill(self, place: _Place) -> None:
+    async def _refill(self, place: Place) -> None:
         try:
             await self._fill(place)
         except SerinusError as failure:
             place.began_at = self._loop.time()
             self._ended(place, failure.message.rstrip("."))
 
-    def _replace(self, place: _Place) -> None:
+    def _replace(self, place: Place) -> None:
         """Put a fresh runner in the place of one that cannot be told to stop letting others go first."""
 
         async def replaced() -> None:
-            fresh = _Place()
+            fresh = Place()
             try:
                 await self._fill(fresh)
             except SerinusError as failure:
@@ -415,22 +347,22 @@ class RunnerPredictor:
 
         self._under_way(replaced(), "replace")
 
-    def _set_niceness(self, place: _Place) -> bool:
+    def _set_niceness(self, place: Place) -> bool:
         return place.runner is None or self._by.nursery.yield_to_others(
             place.runner, self._by.niceness if self._yields else 0
         )
 
-    def _kill_hanging(self, place: _Place, number: int) -> None:
+    def _kill_hanging(self, place: Place, number: int) -> None:
         place.killing = None
         if place.runner is not None and place.batch is not None and place.number == number:
             place.doomed = True
             self._by.nursery.end(place.runner)
 
-    def _leave(self, place: _Place) -> None:
+    def _leave(self, place: Place) -> None:
         self._places.remove(place)
         self._end(place)
 
-    def _end(self, place: _Place) -> None:
+    def _end(self, place: Place) -> None:
         if place.runner is not None:
             place.runner.forget()
             self._by.nursery.end(place.runner)
