@@ -16,6 +16,7 @@ from serinus.core.signature import Row
 from serinus.core.work import Work
 from serinus.ports import Settle
 from serinus.predictors import frames
+from serinus.predictors.pace import Pace
 from serinus.predictors.processes import Artifact, Nursery, Runner
 from serinus.predictors.refusals import error_of
 from serinus.predictors.waiting import Asked, Line
@@ -50,7 +51,7 @@ class Size:
     """How many runners a version has, how many requests may wait for them, and how many rows are a batch at most."""
 
     runners: int = 1
-    queue: int = 256
+    queue: int = 4096
     batch_rows: int = BATCH_ROWS
 
 
@@ -88,13 +89,28 @@ class RunnerPredictors:
 class _Place:
     """Where one runner of a version is, or is to be."""
 
-    __slots__ = ("batch", "began_at", "ends", "killing", "leaves", "number", "packer", "runner", "timer")
+    __slots__ = (
+        "batch",
+        "began_at",
+        "ends",
+        "is_pressed",
+        "killing",
+        "leaves",
+        "number",
+        "packer",
+        "runner",
+        "sent_at",
+        "timer",
+    )
 
     def __init__(self) -> None:
         self.runner: Runner | None = None
         self.packer: frames.Packer | None = None
         self.batch: list[Asked] | None = None
         self.number = 0
+        self.sent_at = 0.0
+        self.is_pressed = False
+        """Whether others wait while it is at a batch."""
         self.ends = 0
         self.began_at = 0.0
         self.killing: asyncio.TimerHandle | None = None
@@ -126,6 +142,7 @@ class RunnerPredictor:
         self._artifact = Artifact(artifact)
         self._loop = asyncio.get_running_loop()
         self._line = Line(self._loop, self._is_late)
+        self._pace = Pace()
         self._places = [_Place() for _ in range(by.size.runners)]
         self._feeding = False
         self._lone = True
@@ -148,13 +165,16 @@ class RunnerPredictor:
         """Ask for rows in training order, all at once; ``settle`` is told the answers, or why there are none.
 
         That is: ModelError (the model raised, or its process ended), BadOutput, ModelTimeout (no answer in time,
-        waiting included), Overloaded (the queue is full; nothing was begun), Unavailable (it is closed).
+        waiting included), Overloaded (the queue is full, or would take too long; nothing was begun), Unavailable (it
+        is closed).
         """
-        asked = self._line.asked(rows, timeout_s, settle)
-        if self._closed or self._is_down or self._line.waiting > self._by.size.queue:
+        line = self._line
+        asked = line.asked(rows, timeout_s, settle)
+        is_full = line.waiting > self._by.size.queue or self._pace.is_too_slow(line.waiting, timeout_s)
+        if is_full or self._closed or self._is_down:
             asked.end(self._refusal())
             return asked
-        self._line.join(asked)
+        line.join(asked)
         if self._lone:  # the last batch was one request: more will hardly come in this turn of the event loop
             self._feed()
         elif not self._feeding:
@@ -213,7 +233,7 @@ class RunnerPredictor:
         if self._is_down:
             return ModelError(f"{self._version.ref} ends its processes again and again; the next one is yet to begin.")
         return Overloaded(
-            f"{self._version.ref} has {self._by.size.queue} requests waiting.",
+            f"{self._version.ref} has {self._line.waiting} requests waiting: more than it answers in time.",
             remedy="Try again shortly; more gateways, or more runners per version, answer more at once.",
         )
 
@@ -238,6 +258,7 @@ class RunnerPredictor:
         place.number = (place.number + 1) & 0xFFFFFFFF
         self._lone = len(batch) == 1
         now, work = time.monotonic(), self.work
+        place.sent_at, place.is_pressed = now, self._line.waiting > 0
         work.batches += 1
         work.requests += len(batch)
         work.waited_s += now * len(batch) - sum([asked.at for asked in batch])
@@ -249,6 +270,8 @@ class RunnerPredictor:
             return
         place.batch = None
         place.calm()
+        if place.is_pressed:
+            self._pace.note((time.monotonic() - place.sent_at) / len(batch) / len(self._places))
         if place.leaves:
             self._leave(place)
         if kind == frames.ANSWERS:
