@@ -17,6 +17,7 @@ from serinus.core.signature import Row
 from serinus.core.work import Work
 from serinus.ports import Settle
 from serinus.predictors.inference import answers_of, refusal_of, request_of
+from serinus.predictors.pace import Pace
 
 READY_PATIENCE_S = 5.0
 """How long an engine may take to be ready for a model that is started here."""

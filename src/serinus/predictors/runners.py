@@ -89,26 +89,13 @@ class RunnerPredictors:
 class _Place:
     """Where one runner of a version is, or is to be."""
 
-    __slots__ = (
-        "batch",
-        "began_at",
-        "ends",
-        "is_pressed",
-        "killing",
-        "leaves",
-        "number",
-        "packer",
-        "runner",
-        "sent_at",
-        "timer",
-    )
+    __slots__ = ("batch", "began_at", "ends", "is_pressed", "killing", "leaves", "number", "packer", "runner", "timer")
 
     def __init__(self) -> None:
         self.runner: Runner | None = None
         self.packer: frames.Packer | None = None
         self.batch: list[Asked] | None = None
         self.number = 0
-        self.sent_at = 0.0
         self.is_pressed = False
         """Whether others wait while it is at a batch."""
         self.ends = 0
@@ -258,7 +245,7 @@ class RunnerPredictor:
         place.number = (place.number + 1) & 0xFFFFFFFF
         self._lone = len(batch) == 1
         now, work = time.monotonic(), self.work
-        place.sent_at, place.is_pressed = now, self._line.waiting > 0
+        place.is_pressed = self._line.waiting > 0
         work.batches += 1
         work.requests += len(batch)
         work.waited_s += now * len(batch) - sum([asked.at for asked in batch])
@@ -270,13 +257,11 @@ class RunnerPredictor:
             return
         place.batch = None
         place.calm()
-        if place.is_pressed:
-            self._pace.note((time.monotonic() - place.sent_at) / len(batch) / len(self._places))
         if place.leaves:
             self._leave(place)
         if kind == frames.ANSWERS:
             found = frames.answers(content)
-            self.work.took_s += found.took_ns / 1e9
+            self._worked(place, len(batch), found.took_ns / 1e9)
             answers = frames.columns(found).answers()
             if self._line:  # the runner has its next batch before these are told
                 self._feed()
@@ -291,10 +276,16 @@ class RunnerPredictor:
                 begin = end
             return
         outcomes = frames.outcomes(content)
-        self.work.took_s += outcomes.took_ns / 1e9
+        self._worked(place, len(batch), outcomes.took_ns / 1e9)
         self._feed()
         for asked, outcome in zip(batch, outcomes.outcomes, strict=True):
             asked.end(_outcome(outcome))
+
+    def _worked(self, place: _Place, requests: int, took_s: float) -> None:
+        """Take note of how long a model took for a batch; how long this process took to hear of it is not its doing."""
+        self.work.took_s += took_s
+        if place.is_pressed:
+            self._pace.note(took_s / requests / len(self._places))
 
     def _gone(self) -> Unavailable:
         return Unavailable(f"{self._version.ref} is no longer loaded here.", remedy="Send the request again.")
