@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -124,7 +124,7 @@ def _killed(home: Path, kills: int, rate: float, console: Console) -> Found:
     finally:
         server.terminate()
     with closing(sqlite3.connect(server.database)) as database:
-        logged = [row[0] for row in database.execute("SELECT id FROM predictions ORDER BY rowid")]
+        logged = database.execute("SELECT id, rowid FROM predictions").fetchall()
     return _found(f"killed {kills} times", sender.seen, logged, 0)
 
 
@@ -143,11 +143,9 @@ def _without(
         _until_logged(server)
         dropped = int(readings(server.url)["serinus_prediction_log_dropped_total"])
     with psycopg.connect(postgresql.url(database)) as connection:
-        # By the transaction that wrote it, and by where it lies: nothing is removed from a log this young, though what
-        # was begun when PostgreSQL was stopped may leave room that is used again.
-        wanted = "SELECT id FROM predictions ORDER BY xmin::text::bigint, tableoid, ctid"
-        rows = connection.execute(wanted).fetchall()
-    return _found(name, sender.seen, [row[0] for row in rows], dropped)
+        # In which order the rows of one transaction were written is not told: where they lie is where there was room.
+        rows = connection.execute("SELECT id, xmin::text::bigint FROM predictions").fetchall()
+    return _found(name, sender.seen, rows, dropped)
 
 
 def _until_logged(server: Server) -> None:
@@ -157,9 +155,11 @@ def _until_logged(server: Server) -> None:
 # ----------------------------------------------------------------------------------------------- verdict
 
 
-def _found(name: str, seen: Sequence[Seen], logged: Sequence[str], dropped: int) -> Found:
+def _found(name: str, seen: Sequence[Seen], rows: Sequence[tuple[str, int]], dropped: int) -> Found:
+    """Compare what callers have with rows of the log, each with a number that grows as it is written."""
     answered = [each for each in seen if each.status == OK]
     ids = {each.id for each in answered}
+    logged = [identity for identity, _ in rows]
     there = set(logged)
     return Found(
         name=name,
@@ -170,14 +170,13 @@ def _found(name: str, seen: Sequence[Seen], logged: Sequence[str], dropped: int)
         twice=sum(number - 1 for number in Counter(logged).values()),
         unheard=len(there - ids),
         under_way=sum(each.status == 0 for each in seen),
-        out_of_order=_out_of_order(answered, logged),
+        out_of_order=_out_of_order(answered, dict(rows)),
         refused=sum(each.status not in {0, OK} for each in seen),
     )
 
 
-def _out_of_order(answered: Sequence[Seen], logged: Sequence[str]) -> int:
+def _out_of_order(answered: Sequence[Seen], places: Mapping[str, int]) -> int:
     """Count what is logged before what the same connection was answered earlier: it was sent after that."""
-    places = {identity: place for place, identity in enumerate(logged)}
     last: dict[int, int] = {}
     wrong = 0
     for each in sorted(answered, key=lambda each: each.done):
