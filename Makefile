@@ -25,7 +25,7 @@ install = $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashe
 RUN := .venv/.run-lock .venv/.package
 DEV := .venv/.dev-lock .venv/.package
 
-.PHONY: help demo demo-production environment test services peers lint format bench bench-decisions bench-serving serve dashboard lock clean
+.PHONY: help demo demo-production environment test services peers lint format bench bench-decisions bench-isolation bench-lossless bench-overload bench-serving bench-soak serve dashboard lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -107,6 +107,20 @@ bench: $(DEV) ## Measure throughput and latency
 
 bench-decisions: $(DEV) ## Simulate the rules of decision; ARGS=--full: the whole
 	$(BIN)/python -m bench.decisions $(ARGS)
+
+# Proofs: each ends with an error where a promise is broken.
+bench-isolation: $(DEV) services ## Prove that a canary that does harm costs others nothing
+	$(BIN)/python -m bench.isolation $(ARGS)
+
+bench-lossless: $(DEV) services ## Prove that what was answered is logged, once
+	$(BIN)/python -m bench.lossless $(ARGS)
+
+bench-overload: SERVICES := initdb:postgresql wrk:wrk
+bench-overload: $(DEV) services ## Prove that what is too much is refused and the rest is answered
+	$(BIN)/python -m bench.overload $(ARGS)
+
+bench-soak: $(DEV) services ## Prove that nothing grows while canaries come and go
+	$(BIN)/python -m bench.soak $(ARGS)
 
 # Other people's servers that Serinus is measured against, each in an environment of its own, too.
 RIVALS := $(patsubst requirements/bench/%.lock,.peers/bench-%/.lock,$(wildcard requirements/bench/*.lock))

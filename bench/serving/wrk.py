@@ -31,6 +31,20 @@ def run(url: str, bodies: Path, connections: int, seconds: int) -> Load:
     Raises:
         Failed: A connection failed, an answer was late or was none of success, or there were none at all.
     """
+    result = counted(url, bodies, connections, seconds)
+    wrong = {kind: result[kind] for kind in ERRORS if result[kind]}
+    if wrong or not result["requests"]:
+        raise Failed(f"of {result['requests']} requests over {connections} connection(s) some failed: {wrong}")
+    per_second = result["requests"] / result["seconds"]
+    return Load(int(result["requests"]), per_second, result["p50_ms"], result["p99_ms"])
+
+
+def counted(url: str, bodies: Path, connections: int, seconds: int) -> dict[str, float]:
+    """Do the same, and give what the script counts, whatever failed.
+
+    Raises:
+        Failed: wrk is not there, or did not come to its end.
+    """
     program = shutil.which("wrk")
     if program is None:
         raise Failed("wrk is not installed. On Debian or Ubuntu: sudo apt-get install wrk")
@@ -40,9 +54,5 @@ def run(url: str, bodies: Path, connections: int, seconds: int) -> Load:
     said = [line for line in ran.stdout.splitlines() if line.startswith("RESULT ")]
     if ran.returncode != 0 or not said:
         raise Failed(f"wrk ended with {ran.returncode}: {(ran.stderr or ran.stdout)[-500:]}")
-    result = json.loads(said[-1].removeprefix("RESULT "))
-    wrong = {kind: result[kind] for kind in ERRORS if result[kind]}
-    if wrong or not result["requests"]:
-        raise Failed(f"of {result['requests']} requests over {connections} connection(s) some failed: {wrong}")
-    per_second = result["requests"] / result["seconds"]
-    return Load(result["requests"], per_second, result["p50_ms"], result["p99_ms"])
+    result: dict[str, float] = json.loads(said[-1].removeprefix("RESULT "))
+    return result

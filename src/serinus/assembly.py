@@ -40,9 +40,9 @@ from serinus.ports import Artifacts, Board, Clock, FeatureSource, Journals, Noti
 from serinus.predictions import PredictionLog
 from serinus.predictors import Predictors
 from serinus.predictors.inline import InlinePredictors
+from serinus.predictors.orders import Allowed, Size
 from serinus.predictors.processes import Nursery, Room
 from serinus.predictors.remote import RemotePredictors
-from serinus.predictors.orders import Allowed, Size
 from serinus.predictors.runners import RunnerPredictors
 from serinus.registry import Registry
 from serinus.settings import ServerSettings

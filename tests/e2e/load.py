@@ -19,6 +19,7 @@ class Reply:
     document: Document
     seconds: float
     sent_at: float
+    retry_after: str = ""
 
 
 class Lost(Exception):
@@ -58,17 +59,18 @@ class Connection:
         started = time.monotonic()
         try:
             self._writer.write(head.encode() + content)
-            status, answer = await self._answer(self._reader)
+            status, retry_after, answer = await self._answer(self._reader)
         except OSError as broken:
             raise Lost(begun=False) from broken
-        return Reply(status, json.loads(answer), time.monotonic() - started, started)
+        return Reply(status, json.loads(answer), time.monotonic() - started, started, retry_after)
 
-    async def _answer(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    async def _answer(self, reader: asyncio.StreamReader) -> tuple[int, str, bytes]:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             lines = head.decode("latin-1").split("\r\n")
-            length = next(int(line.partition(":")[2]) for line in lines if line.lower().startswith("content-length:"))
-            return int(lines[0].split()[1]), await reader.readexactly(length)
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+            body = await reader.readexactly(int(headers["content-length"]))
+            return int(lines[0].split()[1]), headers.get("retry-after", ""), body
         except asyncio.IncompleteReadError as broken:
             raise Lost(begun=bool(broken.partial)) from broken
 

@@ -12,8 +12,8 @@ from serinus.core.names import VersionRef
 from serinus.core.records import ModelVersion, Package, VersionDraft
 from serinus.core.signature import Row, Signature
 from serinus.ports import Predictor, Ticket
-from serinus.predictors.processes import Artifact, Nursery, Room
 from serinus.predictors.orders import Allowed, Size
+from serinus.predictors.processes import Artifact, Nursery, Room
 from serinus.predictors.runners import RunnerPredictor, RunnerPredictors
 
 LONG = 60.0

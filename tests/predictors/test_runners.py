@@ -21,8 +21,8 @@ from serinus.core.answers import Answer
 from serinus.core.errors import BadOutput, FormatRefused, ModelError, ModelTimeout, Overloaded, Unavailable
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
 from serinus.predictors import isolation
-from serinus.predictors.processes import Nursery, Room
 from serinus.predictors.orders import Size
+from serinus.predictors.processes import Nursery, Room
 from serinus.predictors.runners import RunnerPredictor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -18,8 +18,8 @@ from serinus.core.names import VersionRef
 from serinus.core.records import VersionDraft
 from serinus.core.signature import Dtype, Feature, Output, OutputKind, Signature
 from serinus.loaded import LoadedModels
-from serinus.predictors.processes import Nursery, Room
 from serinus.predictors.orders import Allowed
+from serinus.predictors.processes import Nursery, Room
 from serinus.predictors.runners import RunnerPredictors
 
 EXAMPLES = ((1.0, 2.0), (3.0, 4.0))

@@ -27,7 +27,7 @@ class InlinePredictors:
         batch_rows: how many rows a model is asked for at once, at most.
     """
 
-    def __init__(self, loader: ModelLoader, queue: int = 256, batch_rows: int = 64) -> None:
+    def __init__(self, loader: ModelLoader, queue: int = 4096, batch_rows: int = 64) -> None:
         self._loader = loader
         self._queue = queue
         self._batch_rows = batch_rows

@@ -31,7 +31,7 @@ class Size:
     """How many runners a version has, how many requests may wait for them, and how many rows are a batch at most."""
 
     runners: int = 1
-    queue: int = 256
+    queue: int = 4096
     batch_rows: int = BATCH_ROWS
 
 

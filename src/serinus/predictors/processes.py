@@ -42,14 +42,15 @@ def launched(threads: int) -> tuple[socket.socket, "subprocess.Popen[bytes] | No
     """Begin a nursery with an environment and files of its own; give the socket to it, and its process."""
     ours, its = socket.socketpair()
     with its:
-        # Begun anew and not copied: nothing of this process, its keys and passwords, is in its memory. In a session of
-        # its own, so that what a terminal tells this process is not told to runners.
+        # Begun anew and not copied: nothing of this process, its keys and passwords, is in its memory. In a group of
+        # its own, so that what a terminal tells this process is not told to runners; in no session of its own, for
+        # where Linux divides the processor by sessions (autogroup), niceness would then count among runners alone.
         process = subprocess.Popen(  # noqa: S603 - this interpreter, and code of ours
             [sys.executable, "-c", _PROGRAM, str(its.fileno()), *(part for part in sys.path if part)],
             pass_fds=[its.fileno()],
             stdin=subprocess.DEVNULL,
             env=isolation.environment(os.environ, threads) | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,
+            process_group=0,
         )
     return ours, process
 

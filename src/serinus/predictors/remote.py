@@ -17,6 +17,7 @@ from serinus.core.signature import Row
 from serinus.core.work import Work
 from serinus.ports import Settle
 from serinus.predictors.inference import answers_of, refusal_of, request_of
+from serinus.predictors.pace import Pace
 
 READY_PATIENCE_S = 5.0
 """How long an engine may take to be ready for a model that is started here."""
@@ -44,7 +45,7 @@ class RemotePredictors:
         self,
         places: Iterable[str],
         concurrency: int = 32,
-        queue: int = 256,
+        queue: int = 4096,
         patience_s: float = READY_PATIENCE_S,
         tokens: Iterable[tuple[str, str]] = (),
     ) -> None:
@@ -84,6 +85,8 @@ class RemotePredictor:
         self._endpoint = endpoint
         self._bound = queue
         self._slots = asyncio.Semaphore(concurrency)
+        self._concurrency = concurrency
+        self._pace = Pace()
         self._waiting = 0
         self._pending = 0
         self._closed = False
@@ -123,15 +126,18 @@ class RemotePredictor:
 
         Raises:
             ModelError: the engine refused, failed, or is not there. ModelTimeout: no answer in time, waiting included.
-            BadOutput: its answer is none. Overloaded: the queue is full; nothing was begun. Unavailable: closed.
+            BadOutput: its answer is none. Overloaded: the queue is full, or would take too long; nothing was begun.
+            Unavailable: closed.
         """
         if not rows:
             return []
         if self._closed:
             raise Unavailable(f"{self._version.ref} is no longer loaded here.", remedy="Send the request again.")
-        if self._slots.locked() and self._waiting >= self._bound:
+        if self._slots.locked() and (
+            self._waiting >= self._bound or self._pace.is_too_slow(self._waiting + 1, timeout_s)
+        ):
             raise Overloaded(
-                f"{self._version.ref} has {self._bound} requests waiting.",
+                f"{self._version.ref} has {self._waiting} requests waiting: more than it answers in time.",
                 remedy="Try again shortly; with a larger SERINUS_REMOTE_CONCURRENCY the engine is asked more at once.",
             )
         self._pending += 1
@@ -192,11 +198,15 @@ class RemotePredictor:
             await self._slots.acquire()
         finally:
             self._waiting -= 1
+        begun = time.monotonic()
         try:
             try:
-                return await self._posted(body, most)
+                data = await self._posted(body, most)
             except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError):
-                return await self._posted(body, most)  # the engine may have closed a connection that was kept
+                data = await self._posted(body, most)  # the engine may have closed a connection that was kept
+            if self._waiting:
+                self._pace.note((time.monotonic() - begun) / self._concurrency)
+            return data  # noqa: TRY300 - what else happens is told below
         except httpx2.HTTPError as trouble:
             raise ModelError(
                 f"{self._version.ref} could not be asked at {self._endpoint.path}: {_said(trouble)}."

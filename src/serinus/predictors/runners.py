@@ -17,6 +17,7 @@ from serinus.core.work import Work
 from serinus.ports import Settle
 from serinus.predictors import frames
 from serinus.predictors.orders import Allowed, Size, modules_of, order_of
+from serinus.predictors.pace import Pace
 from serinus.predictors.places import Place
 from serinus.predictors.processes import Artifact, Nursery, Runner
 from serinus.predictors.refusals import error_of
@@ -73,6 +74,7 @@ class RunnerPredictor:
         self._artifact = Artifact(artifact)
         self._loop = asyncio.get_running_loop()
         self._line = Line(self._loop, self._is_late, self._is_withdrawn)
+        self._pace = Pace()
         self._places = [Place() for _ in range(by.size.runners)]
         self._feeding = False
         self._lone = True
@@ -96,13 +98,16 @@ class RunnerPredictor:
         """Ask for rows in training order, all at once; ``settle`` is told the answers, or why there are none.
 
         That is: ModelError (the model raised, or its process ended), BadOutput, ModelTimeout (no answer in time,
-        waiting included), Overloaded (the queue is full; nothing was begun), Unavailable (it is closed).
+        waiting included), Overloaded (the queue is full, or would take too long; nothing was begun), Unavailable (it
+        is closed).
         """
-        asked = self._line.asked(rows, timeout_s, settle)
-        if self._closed or self._is_down or self._line.waiting > self._by.size.queue:
+        line = self._line
+        asked = line.asked(rows, timeout_s, settle)
+        is_full = line.waiting > self._by.size.queue or self._pace.is_too_slow(line.waiting, timeout_s)
+        if is_full or self._closed or self._is_down:
             asked.end(self._refusal())
             return asked
-        self._line.join(asked)
+        line.join(asked)
         if self._lone:  # the last batch was one request: more will hardly come in this turn of the event loop
             self._feed()
         elif not self._feeding:
@@ -167,7 +172,7 @@ class RunnerPredictor:
         if self._is_down:
             return ModelError(f"{self._version.ref} ends its processes again and again; the next one is yet to begin.")
         return Overloaded(
-            f"{self._version.ref} has {self._by.size.queue} requests waiting.",
+            f"{self._version.ref} has {self._line.waiting} requests waiting: more than it answers in time.",
             remedy="Try again shortly; more gateways, or more runners per version, answer more at once.",
         )
 
@@ -192,6 +197,7 @@ class RunnerPredictor:
         place.number = (place.number + 1) & 0xFFFFFFFF
         self._lone = len(batch) == 1
         now, work = time.monotonic(), self.work
+        place.is_pressed = self._line.waiting > 0
         work.batches += 1
         work.requests += len(batch)
         work.waited_s += now * len(batch) - sum([asked.at for asked in batch])
@@ -222,7 +228,10 @@ class RunnerPredictor:
 
     def _is_done(self, place: Place, took_ns: int) -> None:
         """Note that a runner is done with its batch; it has its next one before the answers are told."""
-        self.work.took_s += took_ns / 1e9
+        took_s = took_ns / 1e9
+        self.work.took_s += took_s
+        if place.is_pressed and place.batch:  # how long this process took to hear of it is not the model's doing
+            self._pace.note(took_s / len(place.batch) / len(self._places))
         place.batch = None
         place.calm()
         if place.leaves:

@@ -102,7 +102,13 @@ class ServerSettings(BaseSettings):
         default=False,
         description="Run ONNX models in the server's own process: soonest; one that hangs or crashes takes it along",
     )
-    predictor_queue: int = Field(256, ge=1, le=100_000, description="Requests that may wait for one model version")
+    predictor_queue: int = Field(
+        4096,
+        ge=1,
+        le=100_000,
+        description="Requests that may wait for one model version; fewer may where they would wait for half of their "
+        "deadline",
+    )
     canary_lease: float = Field(
         15.0,
         ge=1,
