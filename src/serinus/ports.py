@@ -26,7 +26,8 @@ from serinus.core.records import (
     VersionDraft,
 )
 from serinus.core.routing import Cut, Split
-from serinus.core.signature import Row, Rows, Signature
+from serinus.core.rows import Rows
+from serinus.core.signature import Row, Signature
 from serinus.core.work import Work
 
 

@@ -82,6 +82,7 @@ async def test_a_canary_that_hangs_costs_its_callers_a_second_and_the_baseline_n
     assert max(untouched) < min(waited for waited in saved if waited > TIMEOUT_S / 2)
     assert median(untouched) < TIMEOUT_S / 10
     assert eventually(lambda: client.metrics(name)["canary"]["requests"] == len(saved))
+    assert eventually(lambda: client.metrics(name)["baseline"]["requests"] == 400 - len(saved))
     metrics = client.metrics(name)
     assert metrics["canary"]["timeouts"] + metrics["canary"]["model_errors"] == len(saved)
     assert metrics["canary"]["timeouts"] > len(saved) / 4
@@ -89,7 +90,8 @@ async def test_a_canary_that_hangs_costs_its_callers_a_second_and_the_baseline_n
     assert metrics["canary"]["platform_errors"] == 0
     assert metrics["baseline"]["requests"] == 400 - len(saved)
     assert metrics["baseline"]["model_errors"] == metrics["baseline"]["timeouts"] == 0
-    assert prometheus(http, name, "canary")["timeout"] == len(saved)
+    shown = prometheus(http, name, "canary")
+    assert shown["timeout"] + shown["error"] == len(saved)
     assert prometheus(http, name, "baseline")["success"] == 800 - len(saved)
 
 
@@ -129,10 +131,10 @@ async def test_a_canary_that_fails_is_failed_over_charged_and_rolled_back(
     assert {reply.document["model_role"] for reply in replies} == {"baseline"}
     assert 0 < saved < 100
     assert eventually(lambda: client.metrics(name)["canary"]["model_errors"] == saved)
+    assert eventually(lambda: client.metrics(name)["baseline"]["requests"] == 100 - saved)
     metrics = client.metrics(name)
     assert metrics["canary"]["requests"] == saved
     assert metrics["canary"]["timeouts"] == 0
-    assert metrics["baseline"]["requests"] == 100 - saved
     assert metrics["baseline"]["model_errors"] == 0
     assert prometheus(http, name, "canary")["error"] == saved
     assert prometheus(http, name, "baseline")["error"] == 0

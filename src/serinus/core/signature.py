@@ -7,9 +7,6 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from serinus.core.errors import InvalidFeatures, InvalidInput
 from serinus.core.features import NUMERIC, Dtype, Feature, Scalar, checked_value, is_text, shown
 
@@ -20,7 +17,6 @@ __all__ = [
     "Output",
     "OutputKind",
     "Row",
-    "Rows",
     "Scalar",
     "Signature",
     "examples_as_rows",
@@ -28,8 +24,6 @@ __all__ = [
 
 Row = list[Scalar | None]
 """One value per feature, in the order of a signature; None where a nullable feature is missing."""
-Rows = Sequence[Row] | NDArray[np.float64]
-"""Rows; or, for a model that makes floats of all it is given, their matrix, NaN where a value is missing."""
 _SHOWN = 20
 """Unknown names that an error tells of, at most."""
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
 from serinus.core.errors import FormatRefused
-from serinus.core.signature import Dtype, Output, OutputKind, Rows, Signature
+from serinus.core.rows import Rows
+from serinus.core.signature import Dtype, Output, OutputKind, Signature
 
 Matrix = Callable[[Rows], NDArray[np.float64]]
 """Makes an array of shape (rows, features), NaN where a value is missing."""

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
-from serinus.core.signature import OutputKind, Rows, Signature
+from serinus.core.rows import Rows
+from serinus.core.signature import OutputKind, Signature
 from serinus.formats.structure import estimators, parts
 from serinus.formats.tables import table_for
 from serinus.formats.threads import allowed

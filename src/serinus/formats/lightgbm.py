@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
 from serinus.core.errors import FormatRefused
-from serinus.core.signature import Feature, Output, Rows, Signature
+from serinus.core.rows import Rows
+from serinus.core.signature import Feature, Output, Signature
 from serinus.formats.boosters import Described, demand, demand_tree, labels_for, matrix_for, not_usable, of_many, of_two
 from serinus.formats.threads import allowed
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
 from serinus.core.errors import FormatRefused, InvalidInput
-from serinus.core.signature import Dtype, Feature, Output, OutputKind, Rows, Scalar, Signature
+from serinus.core.rows import Rows
+from serinus.core.signature import Dtype, Feature, Output, OutputKind, Scalar, Signature
 from serinus.formats.threads import allowed
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64}

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serinus.core.errors import FormatRefused
-from serinus.core.signature import Dtype, Feature, Rows, Signature
+from serinus.core.rows import Rows
+from serinus.core.signature import Dtype, Feature, Signature
 from serinus.formats.structure import parts
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
 from serinus.core.errors import BadOutput, FormatRefused
-from serinus.core.signature import Dtype, OutputKind, Rows, Signature
+from serinus.core.rows import Rows
+from serinus.core.signature import Dtype, OutputKind, Signature
 from serinus.formats.boosters import not_usable, of_many, of_two
 from serinus.formats.threads import allowed
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from serinus.core.answers import RawOutput
 from serinus.core.errors import FormatRefused
-from serinus.core.signature import Rows, Signature
+from serinus.core.rows import Rows
+from serinus.core.signature import Signature
 from serinus.formats import ubjson
 from serinus.formats.boosters import (
     Described,

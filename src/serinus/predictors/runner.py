@@ -18,7 +18,8 @@ import numpy as np
 
 from serinus.core.answers import RawOutput, read_columns
 from serinus.core.errors import BadOutput, ModelError, SerinusError
-from serinus.core.signature import Output, Rows, Signature
+from serinus.core.rows import Rows
+from serinus.core.signature import Output, Signature
 from serinus.formats import Formats, threads
 from serinus.ports import Model
 from serinus.predictors import frames
