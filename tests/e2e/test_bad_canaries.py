@@ -40,7 +40,7 @@ def http(server: Server) -> Iterator[httpx2.Client]:
 def version_of(client: DocumentClient) -> dict[str, int]:
     """Which version of risk misbehaves how."""
     kinds = {kind: model for kind, (model, _) in FAILING.items()}
-    kinds |= {"hangs": models.HANGS, "slow": models.Risk(seconds=0.4)}
+    kinds |= {"hangs": models.HANGS}
     return {kind: VersionRef.parse(models.register(client, "risk", model)).version for kind, model in kinds.items()}
 
 
@@ -183,20 +183,3 @@ async def test_a_baseline_that_fails_is_told_to_the_caller_and_never_tried_on_th
     assert answer.status_code == 500
     assert answer.json()["code"] == "SERINUS-MODEL-ERROR"
     assert "the weights are gone" in answer.json()["detail"]
-
-
-async def test_more_requests_than_may_wait_are_refused_as_ours_and_not_charged_to_the_model(
-    server: Server, client: DocumentClient, name: str, version_of: dict[str, int]
-) -> None:
-    client.deploy(name, VersionRef("risk", version_of["slow"]))
-
-    # As many as are asked at once are worked on, 64 at most; 256 may wait.
-    replies = await ask_at_once(server.port, name, 400, REQUEST, connections=400)
-
-    statuses = {reply.status for reply in replies}
-    assert 503 in statuses
-    assert statuses <= {200, 503, 504}
-    refused = [reply for reply in replies if reply.status == 503]
-    assert {reply.document["code"] for reply in refused} == {"SERINUS-OVERLOADED"}
-    assert eventually(lambda: client.metrics(name)["baseline"]["requests"] == 400 - len(refused))
-    assert client.metrics(name)["baseline"]["platform_errors"] == len(refused)

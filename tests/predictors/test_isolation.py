@@ -18,7 +18,7 @@ from tests.predictors.asking import begun_nursery, predict, running
 from tests.service_layer.doubles import until
 
 from serinus.predictors import isolation
-from serinus.predictors.processes import Nursery, Room
+from serinus.predictors.processes import Nursery, Room, launched
 from serinus.predictors.runners import RunnerPredictor
 
 pytestmark = [
@@ -138,7 +138,6 @@ async def test_it_is_a_copy_of_a_process_that_was_begun_anew_and_not_of_this_one
     command = command_of(parent)
     assert command[0] == os.fsencode(sys.executable)
     assert b"serinus.predictors.nursery" in command[2]
-    assert os.getsid(parent) != os.getsid(0)
 
 
 def pid_of(predictor: RunnerPredictor) -> int:
@@ -216,3 +215,14 @@ async def test_an_environment_is_made_of_what_is_harmless_and_of_nothing_else() 
 
     assert (left["PATH"], left["TZ"], left["OMP_NUM_THREADS"]) == ("/bin", "UTC", "3")
     assert not set(left) & ({*SECRETS} | {"HTTPS_PROXY"})
+
+
+async def test_a_terminal_tells_runners_nothing_and_they_share_the_processor_with_their_gateway() -> None:
+    link, process = launched(1)
+    with link:
+        assert process is not None
+        group, session = os.getpgid(process.pid), os.getsid(process.pid)
+    await asyncio.to_thread(process.wait, 60)
+
+    assert group != os.getpgid(0)
+    assert session == os.getsid(0), "else niceness would count among runners alone, where Linux groups by sessions"

@@ -172,7 +172,7 @@ class RunnerPredictor:
         if self._is_down:
             return ModelError(f"{self._version.ref} ends its processes again and again; the next one is yet to begin.")
         return Overloaded(
-            f"{self._version.ref} has {self._line.waiting} requests waiting: more than it answers in time.",
+            f"{self._version.ref} has {self._line.waiting - 1} requests waiting: more than it answers in time.",
             remedy="Try again shortly; more gateways, or more runners per version, answer more at once.",
         )
 
