@@ -108,6 +108,7 @@ class Ledger:
         """Note that a request starts, at a monotonic time in seconds; give it back to ``end`` or ``drop``."""
         batch = self._current
         if now - batch.started >= BATCH_S or batch.settled:
+            self._settle(now)  # a little at a time, and not all at once that came between two reports
             batch = self._current = Batch(now)
             self._waiting.append(batch)
         batch.pending += 1
@@ -132,12 +133,7 @@ class Ledger:
 
     def settled(self, now: float) -> Evidence:
         """Give the counts of all requests that started before the first that is pending, at a monotonic time."""
-        while self._waiting and (not self._waiting[0].pending or now - self._waiting[0].started > self._patience_s):
-            batch = self._waiting.popleft()
-            batch.settled = True
-            for key, failure, latency_ms in batch.ended:
-                self.tally(key).count(failure, latency_ms)
-            batch.ended.clear()
+        self._settle(now)
         return self._settled()
 
     def evidence(self) -> Evidence:
@@ -157,6 +153,15 @@ class Ledger:
             target = Key(outside(deployment), key.version, 0, key.role)
             counts = self._tallies.pop(key).counts()
             self._folded[target] = self._folded[target] + counts if target in self._folded else counts
+
+    def _settle(self, now: float) -> None:
+        """Count what came of the first batches, up to one of which a request is pending."""
+        while self._waiting and (not self._waiting[0].pending or now - self._waiting[0].started > self._patience_s):
+            batch = self._waiting.popleft()
+            batch.settled = True
+            for key, failure, latency_ms in batch.ended:
+                self.tally(key).count(failure, latency_ms)
+            batch.ended.clear()
 
     def _settled(self) -> dict[Key, Counts]:
         total = dict(self._folded)
