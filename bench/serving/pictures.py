@@ -12,6 +12,7 @@ mpl.use("Agg")
 from bench.serving.report import Server, models_of
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 ROOT = Path(__file__).parents[2]
 WIDTH, ROW, MARGIN, DPI = 11.0, 0.42, 1.6, 110
@@ -45,7 +46,9 @@ def _draw(path: Path, results: dict[str, Any], mark: Any, title: str) -> None:
         axes.set_title(SAYS.get(model, model), fontsize=10)
         axes.set_xscale("log")
         axes.set_xlabel("logarithmic", fontsize=8, loc="right")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(axis="x", alpha=0.35)
         axes.grid(axis="x", which="minor", alpha=0.12)
     first = all_axes[0][0]

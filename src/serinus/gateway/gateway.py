@@ -36,7 +36,7 @@ Rows = Callable[[Signature], Iterable[Row]]
 """Reads the rows of a request by the baseline's signature, one by one; InvalidInput for what does not fit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prediction:
     """What the caller gets. ``failover``: the baseline answered for a canary that failed."""
 

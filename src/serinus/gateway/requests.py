@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from serinus.core import log_rows
 from serinus.core.answers import Answer
@@ -41,8 +41,7 @@ class Totals:
     forced: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """Where a request goes.
 
     ``arm`` is asked, and ``spare``, if any, where that fails. ``forced``: the caller chose, which is no evidence.

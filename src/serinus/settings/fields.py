@@ -132,7 +132,7 @@ class ServerSettings(BaseSettings):
         le=300,
         description="Seconds that a server told to end goes on serving, not ready, so that load balancers turn away",
     )
-    log_interval: float = Field(0.05, ge=0.005, le=60, description="Seconds between batches of the prediction log")
+    log_interval: float = Field(0.25, ge=0.005, le=60, description="Seconds between batches of the prediction log")
     journal_bytes: int = Field(
         1_073_741_824,
         ge=4096,
