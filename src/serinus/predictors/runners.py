@@ -41,7 +41,7 @@ class RunnerPredictors:
     nursery: Nursery
     allowed: Allowed = field(default_factory=Allowed)
     size: Size = field(default_factory=Size)
-    niceness: int = 10
+    niceness: int = 5
     on_trouble: Callable[[str], None] = lambda _: None
 
     async def start(self, version: ModelVersion, artifact: bytes) -> "RunnerPredictor":

@@ -96,7 +96,7 @@ class ServerSettings(BaseSettings):
         default=False, description="Let models use the network; else they have none, where the kernel allows that"
     )
     canary_niceness: int = Field(
-        10, ge=0, le=19, description="How much a canary's processes let others have the processor first"
+        5, ge=0, le=19, description="How much a canary's processes let others have the processor first"
     )
     inline_onnx: bool = Field(
         default=False,
