@@ -142,7 +142,7 @@ def steps() -> dict[str, float]:
         / TURN,
         f"rows to the runner (of {TURN}, each)": microseconds(lambda: packer.batch(1, batch), calls=2000) / TURN,
         f"answers from the runner (of {TURN}, each)": microseconds(
-            lambda: frames.columns(frames.answers(columns)).answers(), calls=2000
+            lambda: frames.answered(memoryview(columns), TURN), calls=2000
         )
         / TURN,
     }
