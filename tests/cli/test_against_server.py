@@ -174,6 +174,8 @@ def test_a_rollout_is_explained_and_comes_out_as_it_was_when_it_is_judged_again(
         for _ in range(100):
             client.predict("replayed", UNSEEN)
         assert eventually(lambda: client.deployment("replayed")["status"] == "stable"), client.health("replayed")
+        # In force at once, on record a moment later.
+        assert eventually(lambda: "rolled_back" in {each["kind"] for each in client.events("replayed")["events"]})
 
     again = canary("replay", "replayed:1", "--policy", str(tmp_path / "bolder.yaml"), "-o", "json")
     shown = canary("replay", "replayed:1")
