@@ -85,7 +85,9 @@ class Crew:
 def begun(fleet: Fleet, name: str) -> Crew:
     """Start a server of several workers, and give it when one of them serves."""
     (port,) = free_ports(1)
-    crew = Crew(fleet, fleet.begin(name, "--workers", str(WORKERS), "--port", str(port)), port)
+    # While a worker starts, on a machine that is busy with other tests, a model may have to wait for the processor.
+    settings = {"SERINUS_PREDICT_TIMEOUT": "5"}
+    crew = Crew(fleet, fleet.begin(name, "--workers", str(WORKERS), "--port", str(port), **settings), port)
     assert eventually(lambda: is_ready(crew.url) or crew.server.process.poll() is not None)
     assert crew.server.process.poll() is None, crew.server.stderr
     return crew
