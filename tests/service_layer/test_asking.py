@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -13,14 +13,29 @@ from serinus.core.errors import BadOutput, ModelError, ModelTimeout, Overloaded,
 from serinus.core.evidence import Key
 from serinus.core.names import VersionRef
 from serinus.core.routing import Role
+from serinus.core.signature import Row
 from serinus.gateway.arms import Arm
-from serinus.gateway.asking import Outcome, ask
+from serinus.gateway.asking import Asking, Manner, Outcome
 
 T = TypeVar("T")
 
 about: Callable[[float], Any] = pytest.approx
 TIMEOUT_S = 1.0
 BASELINE, CANARY = VersionRef("risk", 1), VersionRef("risk", 2)
+
+
+async def asked(
+    arm: Arm, spare: Arm | None, rows: Sequence[Row], timeout_s: float, monotonic: Callable[[], float]
+) -> Outcome:
+    """Ask as ``Asking`` does, and wait for the outcome; who is cancelled meanwhile ends the work."""
+    outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    asking = Asking(arm, spare, rows, Manner(timeout_s, monotonic), outcome.set_result)
+    asking.begin()
+    try:
+        return await outcome
+    finally:
+        if not asking.over:
+            asking.withdraw()
 
 
 class Pair:
@@ -35,7 +50,7 @@ class Pair:
 
     async def ask(self, *, failover: bool = True) -> Outcome:
         loop = asyncio.get_running_loop()
-        return await ask(self.first, self.spare if failover else None, [[1.0, 2.0]], TIMEOUT_S, loop.time)
+        return await asked(self.first, self.spare if failover else None, [[1.0, 2.0]], TIMEOUT_S, loop.time)
 
 
 def run(scenario: Callable[[], Awaitable[T]]) -> T:

@@ -176,17 +176,3 @@ class Asking:
 
 def _to_nobody(outcome: Outcome) -> None:
     """Tell of the outcome of what is over."""
-
-
-async def ask(
-    arm: Arm, spare: Arm | None, rows: Sequence[Row], timeout_s: float, monotonic: Callable[[], float]
-) -> Outcome:
-    """Ask as ``Asking`` does, and wait for the outcome; who is cancelled meanwhile ends the work."""
-    outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    asking = Asking(arm, spare, rows, Manner(timeout_s, monotonic), outcome.set_result)
-    asking.begin()
-    try:
-        return await outcome
-    finally:
-        if not asking.over:
-            asking.withdraw()

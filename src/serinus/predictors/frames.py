@@ -122,7 +122,6 @@ class Packer:
         self._as_matrix = as_matrix
         self._width = width
         self._pack = struct.Struct(f"<{width}d").pack
-        self._ones = b""
 
     def batch(self, number: int, requests: Sequence[Sequence[Row]]) -> bytes:
         """Write the rows of some requests."""

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
 
@@ -201,7 +201,3 @@ def main(arguments: list[str]) -> None:
     number, *path = arguments
     sys.path[:] = path
     serve(socket.socket(fileno=int(number)))
-
-
-Told = Any
-"""What a nursery says: ``Begun`` or ``Gone``."""
