@@ -410,7 +410,7 @@ async def test_a_check_that_hangs_is_given_up_and_stops_no_other(world: World, m
     await world.rolling(policy=POLICY)
     await world.deploy("other", policy=POLICY)
     await world.start(name="other")
-    monkeypatch.setattr("serinus.checker.checker.CHECK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("serinus.checker.checker.CHECK_TIMEOUT_S", 3.0)
     real = world.board.reports
 
     async def hangs(rollout: str) -> object:
