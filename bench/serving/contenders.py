@@ -75,7 +75,12 @@ _OIP: dict[str, Any] = {
 _OURS: dict[str, Any] = {"path": ours.PATH, "answer": ours.answer}
 
 CONTENDERS = (
-    Contender("serinus", "Serinus", "serinus", "bench.serving.ours", **_OURS, prepare=ours.prepared),
+    Contender(
+        "serinus", "Serinus", "serinus", "bench.serving.ours", **_OURS, prepare=partial(ours.prepared, share=0.0)
+    ),
+    Contender(
+        "serinus-canary", "Serinus, canary at 20 %", "serinus", "bench.serving.ours", **_OURS, prepare=ours.prepared
+    ),
     Contender(
         "serinus-inline",
         "Serinus, ONNX inline",

@@ -29,10 +29,10 @@ def answer(given: Any) -> Any:
 
 
 @contextmanager
-def prepared(folder: Path, model: Path, **more: str) -> Iterator[Mapping[str, str]]:
+def prepared(folder: Path, model: Path, share: float = SHARE, **more: str) -> Iterator[Mapping[str, str]]:
     """Start PostgreSQL, and Redis where SERINUS_REDIS_URL is ``start``; register and deploy the model.
 
-    ``more`` are settings of the server.
+    ``share``: percent of the traffic that a canary gets, 0 for none. ``more`` are settings of the server.
 
     They run on the core of whoever calls this, which is the load's.
     """
@@ -47,12 +47,12 @@ def prepared(folder: Path, model: Path, **more: str) -> Iterator[Mapping[str, st
         } | more
         if redis := os.environ.get("SERINUS_REDIS_URL"):
             settings["SERINUS_REDIS_URL"] = services.enter_context(Redis()).url() if redis == "start" else redis
-        _deploy(folder, model, settings)
+        _deploy(folder, model, settings, share)
         yield settings
 
 
-def _deploy(folder: Path, model: Path, settings: Mapping[str, str]) -> None:
-    """Have a server register the model twice and make the second version a canary, and end it."""
+def _deploy(folder: Path, model: Path, settings: Mapping[str, str], share: float) -> None:
+    """Have a server register the model twice and make the second version a canary, if there is one, and end it."""
     from tests.service import free_ports
 
     from serinus.client import DocumentClient
@@ -68,7 +68,8 @@ def _deploy(folder: Path, model: Path, settings: Mapping[str, str]) -> None:
             for _ in range(2):
                 client.register_package(NAME, package)
             client.deploy(NAME, VersionRef(NAME, 1), {"auto_promote": False, "auto_rollback": False})
-            client.start(NAME, 2, SHARE)
+            if share:
+                client.start(NAME, 2, share)
     finally:
         process.terminate()
         process.wait(PATIENCE_S)

@@ -143,7 +143,7 @@ class PredictionLog:
     def _append(self, rows: Sequence[bytes], instants: Sequence[int]) -> None:
         if self._closed:
             raise Unavailable("The prediction log is closed.")
-        own = self._begun()
+        own = self._own or self._begun()
         own.journal.append(rows, min(instants), max(instants))
         own.pending += len(rows)
 

@@ -20,9 +20,7 @@ class Desk:
         self.line = Line(self.loop, lambda asked: self.late.append(number_of(asked)), self._withdrawn)
 
     def ask(self, number: int, rows: int = 1, timeout_s: float = 1.0) -> Asked:
-        asked = self.line.asked([[number]] * rows, timeout_s, self._settling(number))
-        self.line.join(asked)
-        return asked
+        return self.line.join([[number]] * rows, timeout_s, self._settling(number))
 
     def take(self, most: int = 1000, room: int = 1000) -> list[int]:
         return [number_of(asked) for asked in self.line.take(most, room)]

@@ -15,7 +15,8 @@ from serinus.core.names import VersionRef
 from serinus.core.routing import Role
 from serinus.core.signature import Row
 from serinus.gateway.arms import Arm
-from serinus.gateway.asking import Asking, Manner, Outcome
+from serinus.gateway.asking import Asking, Manner, Outcome, ask_alone
+from serinus.ports import Ticket
 
 T = TypeVar("T")
 
@@ -27,15 +28,20 @@ BASELINE, CANARY = VersionRef("risk", 1), VersionRef("risk", 2)
 async def asked(
     arm: Arm, spare: Arm | None, rows: Sequence[Row], timeout_s: float, monotonic: Callable[[], float]
 ) -> Outcome:
-    """Ask as ``Asking`` does, and wait for the outcome; who is cancelled meanwhile ends the work."""
+    """Ask an arm, and its spare if it has one, and wait; who is cancelled meanwhile ends the work."""
     outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    asking = Asking(arm, spare, rows, Manner(timeout_s, monotonic), outcome.set_result)
-    asking.begin()
+    manner = Manner(timeout_s, monotonic)
+    ticket: Ticket | None
+    if spare is None:
+        ticket = ask_alone(arm, rows, manner, outcome.set_result)
+    else:
+        ticket = asking = Asking(arm, spare, rows, manner, outcome.set_result)
+        asking.begin()
     try:
         return await outcome
     finally:
-        if not asking.over:
-            asking.withdraw()
+        if ticket is not None:
+            ticket.withdraw()
 
 
 class Pair:

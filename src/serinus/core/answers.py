@@ -1,8 +1,9 @@
 """From a model's raw output to answers; whatever cannot be an answer is a model error."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ SUM_TOLERANCE = 1e-3
 """How far from 1 the probabilities of one row may add up to."""
 _KINDS = "biufUTO"
 """numpy's kinds of arrays that can hold answers; an array of times would turn into whole numbers."""
+_FEW = 16
+"""Classes of which all probabilities are made numbers of Python, which is quicker than to pick some of them."""
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -59,12 +62,17 @@ def read_columns(raw: RawOutput, output: Output, rows: int) -> Columns:
     if values.dtype.kind not in _KINDS:
         raise BadOutput(f"The model answered with values of type {values.dtype}.")
     table = _checked_table(raw.probabilities, rows)
-    found = [_checked(value, output) for value in values.tolist()]
+    found = values.tolist()
+    if output.classes:
+        places = _places(found, output.classes)
+        if None not in places:
+            return _named(places, table, output)  # type: ignore[arg-type]  # None is not in it
+    found = [_checked(value, output) for value in found]
     if output.kind is OutputKind.NUMBER:
         return Columns([_number(value) for value in found], [None] * rows, [None] * rows)
     if not output.classes:
         return Columns(found, [str(value) for value in found], _most(table, rows))
-    return _known(found, table, output)
+    return _named([_place(value, output) for value in found], table, output)
 
 
 def _checked_table(probabilities: NDArray[np.floating] | None, rows: int) -> NDArray[np.floating] | None:
@@ -76,7 +84,7 @@ def _checked_table(probabilities: NDArray[np.floating] | None, rows: int) -> NDA
     if table.dtype.kind != "f" or (rows and not _in_range(table)):
         raise BadOutput("The model's probabilities are not all numbers from 0 to 1.")
     sums: Iterable[float] = table.sum(axis=1).tolist()
-    if any(abs(total - 1.0) > SUM_TOLERANCE for total in sums):
+    if any([abs(total - 1.0) > SUM_TOLERANCE for total in sums]):  # noqa: C419 - quicker than one by one
         raise BadOutput("The model's probabilities do not add up to 1.")
     return table
 
@@ -84,6 +92,19 @@ def _checked_table(probabilities: NDArray[np.floating] | None, rows: int) -> NDA
 def _in_range(table: NDArray[np.floating]) -> bool:
     # NaN makes the least of them NaN, for which no comparison holds.
     return bool(table.min() >= -SUM_TOLERANCE and table.max() <= 1 + SUM_TOLERANCE)
+
+
+def _places(found: list[Any], classes: tuple[Scalar, ...]) -> list[int | None]:
+    """Give the place of each value among the classes, None for what takes a closer look."""
+    try:
+        return list(map(_by_class(classes).get, found))
+    except TypeError:  # an array of objects may hold what has no hash
+        return [None]
+
+
+@lru_cache(maxsize=64)
+def _by_class(classes: tuple[Scalar, ...]) -> dict[Scalar, int]:
+    return {value: place for place, value in reversed(list(enumerate(classes)))}
 
 
 def _checked(value: object, output: Output) -> Scalar:
@@ -102,16 +123,18 @@ def _number(value: Scalar) -> float:
     return float(value)
 
 
-def _known(found: list[Scalar], table: NDArray[np.floating] | None, output: Output) -> Columns:
-    places = [_place(value, output) for value in found]
-    names = output.class_names or tuple(map(str, output.classes))
+def _named(places: list[int], table: NDArray[np.floating] | None, output: Output) -> Columns:
+    classes = output.classes
+    names = output.class_names or tuple(map(str, classes))
     # A column per class, in their order; a table of another width says only how sure the model is of something.
     confidences: list[float | None]
-    if table is None or table.shape[1] != len(output.classes):
-        confidences = _most(table, len(found))
+    if table is None or table.shape[1] != len(classes):
+        confidences = _most(table, len(places))
+    elif len(classes) <= _FEW:
+        confidences = list(_bounded([row[place] for row, place in zip(table.tolist(), places, strict=True)]))
     else:
-        confidences = list(_bounded(table[range(len(found)), places].tolist()))
-    return Columns([output.classes[place] for place in places], [names[place] for place in places], confidences)
+        confidences = list(_bounded(table[range(len(places)), places].tolist()))
+    return Columns([classes[place] for place in places], [names[place] for place in places], confidences)
 
 
 def _place(value: Scalar, output: Output) -> int:
@@ -125,5 +148,5 @@ def _most(table: NDArray[np.floating] | None, rows: int) -> list[float | None]:
     return [None] * rows if table is None else list(_bounded(table.max(axis=1).tolist()))
 
 
-def _bounded(chances: Iterable[float]) -> Iterator[float]:
-    return (min(max(chance, 0.0), 1.0) for chance in chances)
+def _bounded(chances: Iterable[float]) -> Iterable[float]:
+    return [0.0 if chance < 0.0 else min(chance, 1.0) for chance in chances]

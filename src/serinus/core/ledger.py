@@ -6,7 +6,6 @@ for as long as the slow failures take (Lindon and Kallus, arXiv 2603.25971).
 """
 
 from collections import deque
-from typing import NamedTuple
 
 from serinus.core.evidence import Counts, Evidence, Key, bucket_of, merged
 from serinus.core.routing import Role
@@ -71,12 +70,8 @@ class Tally:
         )
 
 
-class Ended(NamedTuple):
-    """A request that has ended; see ``Tally.count``."""
-
-    key: Key
-    failure: str
-    latency_ms: float
+Ended = tuple[Key, str, float]
+"""A request that has ended: under which key it is counted, and how it ended; see ``Tally.count``."""
 
 
 class Batch:
@@ -121,7 +116,7 @@ class Ledger:
         if home.settled:
             self.tally(key).count(failure, latency_ms)
         else:
-            home.ended.append(Ended(key, failure, latency_ms))
+            home.ended.append((key, failure, latency_ms))
 
     def drop(self, batch: Batch) -> None:
         """Forget a request: it is no evidence, or nobody waited for its end."""
@@ -129,7 +124,10 @@ class Ledger:
 
     def tally(self, key: Key) -> Tally:
         """Give the tally of a key, at zero when first asked for."""
-        return self._tallies.setdefault(key, Tally())
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally()
+        return tally
 
     def settled(self, now: float) -> Evidence:
         """Give the counts of all requests that started before the first that is pending, at a monotonic time."""
@@ -159,8 +157,11 @@ class Ledger:
         while self._waiting and (not self._waiting[0].pending or now - self._waiting[0].started > self._patience_s):
             batch = self._waiting.popleft()
             batch.settled = True
+            tally, of = Tally(), None
             for key, failure, latency_ms in batch.ended:
-                self.tally(key).count(failure, latency_ms)
+                if key is not of:  # most are of the baseline
+                    tally, of = self.tally(key), key
+                tally.count(failure, latency_ms)
             batch.ended.clear()
 
     def _settled(self) -> dict[Key, Counts]:

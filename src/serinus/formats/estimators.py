@@ -112,6 +112,8 @@ def _compare_scores() -> set[type[Any]]:
 def _has_tie(probabilities: NDArray[Any]) -> bool:
     if probabilities.shape[1] < 2:  # noqa: PLR2004 - there is nothing to be as probable as
         return False
+    if probabilities.shape[1] == 2:  # noqa: PLR2004 - one and the other
+        return bool(abs(probabilities[:, 0] - probabilities[:, 1]).min(initial=1.0) < _TIE)
     first, second = np.partition(probabilities, -2, axis=1)[:, -2:].T
     return bool((abs(first - second) < _TIE).any())
 
@@ -137,13 +139,14 @@ def _few_threads(openmp: Sequence[Any]) -> Iterator[None]:
 
     One row on a busy machine of two cores took up to 146 ms with OpenMP's own threads, 1 ms without; this costs 3 µs.
     """
-    before = [library.get_num_threads() for library in openmp]
-    for library in openmp:
-        library.set_num_threads(allowed())
+    few = allowed()
+    before = [(library, threads) for library in openmp if (threads := library.get_num_threads()) != few]
+    for library, _ in before:
+        library.set_num_threads(few)
     try:
         yield
     finally:
-        for library, threads in zip(openmp, before, strict=True):
+        for library, threads in before:
             library.set_num_threads(threads)
 
 

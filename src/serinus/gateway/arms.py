@@ -1,4 +1,4 @@
-"""The two roles of a deployment as a gateway serves them."""
+"""A role of a deployment as a gateway serves it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from serinus.core.errors import BadOutput, PlatformError, SerinusError
 from serinus.core.evidence import Key
 from serinus.core.ledger import outside
 from serinus.core.names import VersionRef
-from serinus.core.routing import Role, Split
+from serinus.core.routing import Role
 from serinus.core.signature import Row
 from serinus.ports import Predictor, Settle, Ticket
 
@@ -53,20 +53,6 @@ class Arm:
         )
         error.__cause__ = outcome
         return error
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A deployment as this gateway serves it, replaced as a whole at each change.
-
-    ``split`` is the one in force, None while it is missing, malformed, older than ``state``, or of a rollout that is
-    not known here: all to the baseline then.
-    """
-
-    state: Deployment
-    baseline: Arm
-    canary: Arm | None
-    split: Split | None = None
 
 
 def arm_of(state: Deployment, role: Role, ref: VersionRef, predictor: Predictor) -> Arm:

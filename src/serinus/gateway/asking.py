@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from serinus.alarms import Alarms
 from serinus.core.answers import Answer
-from serinus.core.errors import ModelTimeout, SerinusError
+from serinus.core.errors import ModelError, ModelTimeout, SerinusError
 from serinus.core.signature import Row
 from serinus.gateway.arms import Arm
 from serinus.ports import Ticket
@@ -50,8 +50,23 @@ class Manner:
         return self._hedges
 
 
+def ask_alone(arm: Arm, rows: Sequence[Row], manner: Manner, done: Callable[[Outcome], None]) -> Ticket | None:
+    """Ask an arm that has no spare; ``done`` is told the outcome, once, perhaps before this returns."""
+    began = manner.monotonic()
+
+    def answered(outcome: Sequence[Answer] | Exception) -> None:
+        latency_ms = (manner.monotonic() - began) * 1000.0
+        if not isinstance(outcome, Exception) and len(outcome) == len(rows):
+            done(Outcome(latency_ms, None, outcome, arm))
+        else:
+            failure = arm.failure(outcome, len(rows))
+            done(Outcome(latency_ms, failure, error=failure))
+
+    return arm.ask(rows, manner.model_s, answered)
+
+
 class Asking:
-    """Asks ``arm`` for the rows of a request, and ``spare`` (if any) for all of them where it fails.
+    """Asks ``arm`` for the rows of a request, and ``spare`` for all of them where it fails.
 
     Both roles have the same time, ``MODEL_SHARE`` of the deadline. A canary that is silent for ``HEDGE_SHARE`` of it
     may still answer, but from then on the baseline is asked as well, so that its answer is there at the deadline.
@@ -74,7 +89,7 @@ class Asking:
     )
 
     def __init__(
-        self, arm: Arm, spare: Arm | None, rows: Sequence[Row], manner: Manner, done: Callable[[Outcome], None]
+        self, arm: Arm, spare: Arm, rows: Sequence[Row], manner: Manner, done: Callable[[Outcome], None]
     ) -> None:
         self._arm = arm
         self._spare = spare
@@ -96,17 +111,19 @@ class Asking:
         ticket = self._arm.ask(self._rows, manner.model_s, self._answered)
         if not self.over:
             self._canary = ticket
-        if self._spare is not None and not self.over and self._failed is None:
+        if not self.over and self._failed is None:
             manner.hedges.watch(self)
 
     def withdraw(self) -> None:
         """End the work: nobody waits for its outcome any more."""
+        if self.over:
+            return
         for ticket in self._end():
             ticket.withdraw()
 
     def late(self) -> None:
         """Ask the baseline besides, since the canary is silent."""
-        if self._spare is None or self._failed is not None:
+        if self._failed is not None:
             return
         left_s = self._manner.left_s
         self._limit = asyncio.get_running_loop().call_later(left_s, self._silent)
@@ -120,8 +137,6 @@ class Asking:
         failure = self._arm.failure(outcome, len(self._rows))
         if failure is None:
             self._finish(Outcome(latency_ms, None, outcome, self._arm))  # type: ignore[arg-type]  # it is no failure
-        elif self._spare is None:
-            self._finish(Outcome(latency_ms, failure, error=failure))
         else:
             self._fail(latency_ms, failure)
 
@@ -139,12 +154,11 @@ class Asking:
             self._ask_spare(self._manner.model_s - latency_ms / 1000.0)
 
     def _ask_spare(self, timeout_s: float) -> None:
-        if self._spare is not None:
-            self._spare_ticket = self._spare.ask(self._rows, timeout_s, self._spare_answered)
+        self._spare_ticket = self._spare.ask(self._rows, timeout_s, self._spare_answered)
 
     def _spare_answered(self, outcome: Sequence[Answer] | Exception) -> None:
         """Hear of the baseline, whose answer is for a canary that failed."""
-        if self.over or self._spare is None:
+        if self.over:
             return
         failed = self._failed
         if failed is None:
@@ -172,6 +186,13 @@ class Asking:
         if self._limit is not None:
             self._limit.cancel()
         return tickets
+
+
+def error_kind(failure: SerinusError | None) -> str:
+    """Name how a request failed: "", a model error's kind, or ``platform``."""
+    if failure is None:
+        return ""
+    return failure.kind if isinstance(failure, ModelError) else "platform"
 
 
 def _to_nobody(outcome: Outcome) -> None:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from serinus.core.deployment import Deployment
 from serinus.core.ledger import Ledger, outside
 from serinus.core.routing import Role, Split
-from serinus.gateway.arms import Arm, Served, arm_of, as_baseline, counted
+from serinus.gateway.arms import Arm, arm_of, as_baseline, counted
+from serinus.gateway.served import Served
 from serinus.loaded import LoadedModels, cause_of
 from serinus.ports import Board, Store
 

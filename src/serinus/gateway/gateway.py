@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
+import msgspec
+
 from serinus.core.answers import Answer
 from serinus.core.deployment import Deployment
 from serinus.core.errors import InvalidFeatures, InvalidInput, SerinusError, Unavailable, no_deployment
@@ -16,12 +18,14 @@ from serinus.core.policy import SequentialPolicy
 from serinus.core.records import EvidenceReport
 from serinus.core.routing import Role, Split, assign, forced_role, sticky_point
 from serinus.core.signature import Row, Signature
-from serinus.gateway.arms import Arm, Served
+from serinus.gateway.arms import Arm
 from serinus.gateway.asking import Manner, Outcome
 from serinus.gateway.following import RETRY_S, Following
 from serinus.gateway.looking_up import with_features
 from serinus.gateway.pinning import pinned
-from serinus.gateway.requests import Desk, Log, Records, Request, Totals, Way
+from serinus.gateway.records import Records
+from serinus.gateway.requests import Desk, Log, Request, Totals
+from serinus.gateway.served import Served, Way
 from serinus.gateway.touched import Touched
 from serinus.hashing import HashKey
 from serinus.loaded import LoadedModels, cause_of
@@ -36,8 +40,7 @@ Rows = Callable[[Signature], Iterable[Row]]
 """Reads the rows of a request by the baseline's signature, one by one; InvalidInput for what does not fit."""
 
 
-@dataclass(slots=True)
-class Prediction:
+class Prediction(msgspec.Struct, gc=False):
     """What the caller gets. ``failover``: the baseline answered for a canary that failed."""
 
     prediction_id: str
@@ -121,6 +124,8 @@ class Gateway:
             on_cut=on_cut,
             retry_interval_s=retry_interval_s,
         )
+        self.find = self._following.served.get
+        """Gives a deployment, by its name, as it is served now; None where ``serving`` says why it is not."""
         self._reporting: asyncio.Task[None] | None = None
         self.ready = False
 
@@ -159,7 +164,8 @@ class Gateway:
 
         ``settle`` is told of it when it is on record; its outcome has an answer or an error, as ``predict`` raises it.
         """
-        Request(self._desk, served, self._way(served, entity_id, header, None), entity_id, settle).ask((row,))
+        way = self._drawn(served, entity_id) if header is None else self._way(served, entity_id, header, None)
+        Request(self._desk, served, way, entity_id, settle).ask((row,))
 
     async def with_features(self, deployment: str, features: object, entity_id: str | None) -> object:
         """Give a request's features, looked up where it brings an entity in their place; nothing is drawn or counted.
@@ -233,23 +239,17 @@ class Gateway:
             raise self._absent(deployment)
         return served
 
-    def find(self, deployment: str) -> Served | None:
-        """Give a deployment as it is served now, None where ``serving`` says why it is not."""
-        return self._following.served.get(deployment)
-
     def _way(self, served: Served, entity_id: str | None, header: str | None, version: str | None) -> Way:
         settings = served.state.settings
         if version is not None:
             arm = pinned(served, version)
             self._desk.totals[served.state.name].forced += 1
             return Way(arm, None, forced=True, drawn=False)
-        forced = forced_role(header, allowed=settings.allow_forced)
-        role, drawn, point = (forced, False, None) if forced is not None else self._drawn(served, entity_id)
-        arm = served.canary if role is Role.CANARY and served.canary is not None else served.baseline
-        if forced is not None:
-            self._desk.totals[served.state.name].forced += 1
-        spare = served.baseline if arm is served.canary and settings.failover else None
-        return Way(arm, spare, forced is not None, drawn, point)
+        forced = forced_role(header, allowed=settings.allow_forced) if header is not None else None
+        if forced is None:
+            return self._drawn(served, entity_id)
+        self._desk.totals[served.state.name].forced += 1
+        return served.way(forced, forced=True)
 
     def check_rows(self, count: int, field: str = "body") -> None:
         """Raise InvalidInput where a request has too many rows; who knows before they are read saves their reading."""
@@ -267,18 +267,15 @@ class Gateway:
             raise InvalidFeatures("The request has no rows.", field="body", remedy="Send one row at least.")
         return taken
 
-    def _drawn(self, served: Served, entity_id: str | None) -> tuple[Role, bool, float | None]:
-        """Draw a role, and say whether it was the split that decided, and at which point an entity is.
-
-        A canary that is not loaded here, or that nobody judges, gets nothing.
-        """
-        split = served.split
-        if split is None or served.canary is None or not split.share or not self._board.leased():
-            return Role.BASELINE, False, None
+    def _drawn(self, served: Served, entity_id: str | None) -> Way:
+        """Draw a role; a canary that is not loaded here, or that nobody judges, gets nothing."""
+        split = served.divides
+        if split is None or not self._board.leased():
+            return served.undrawn
         if not split.sticky or entity_id is None:
-            return assign(split, self._draw()), True, None
+            return served.drawn(assign(split, self._draw()))
         point = sticky_point(self._sticky_key, split.rollout, entity_id)
-        return assign(split, point), True, point
+        return served.drawn(assign(split, point))._replace(point=point)
 
     def _is_new(self, served: Served, rollout: str, point: float, kind: str) -> bool:
         """Whether an entity is a new one to a sequential test; the rule of thresholds counts requests."""
@@ -367,13 +364,13 @@ class Gateway:
 def prediction_of(request: Request) -> Prediction:
     """Give what the caller of one row gets; raises why there is none."""
     outcome, arm = answered(request)
-    answer = outcome.answers[0]
+    prediction, prediction_class, confidence = outcome.answers[0]
     return Prediction(
         request.identity,
         arm.role,
-        answer.prediction,
-        answer.prediction_class,
-        answer.confidence,
+        prediction,
+        prediction_class,
+        confidence,
         request.latency_ms,
         arm.name,
         outcome.failure is not None,

@@ -1,7 +1,8 @@
 """The version that a caller names instead of leaving it to the split."""
 
 from serinus.core.errors import Conflict, NotFound
-from serinus.gateway.arms import Arm, Served
+from serinus.gateway.arms import Arm
+from serinus.gateway.served import Served
 
 _SHOWN = 80
 

@@ -6,7 +6,7 @@ well formed is answered here; any other request goes on as it always does, throu
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import httptools
 import msgspec
@@ -22,12 +22,30 @@ PREFIX = b"/predict/"
 STATE = "hot predictions"
 """Under which a server's lifespan hands the route to its connections."""
 _MOST_NAMES = 1024
+_MOST_HEADS = 1024
+_LONGEST_HEAD = 2048
+"""Bytes of a head that is worth remembering."""
 _ELSEWHERE = frozenset(
     {b"origin", b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"sec-fetch-site", b"trailer"}
 )
 """Headers with which a request takes the long way."""
 _JSON = b"content-type: application/json\r\ncontent-length: "
+_ENDS = [b"%d\r\n\r\n" % length for length in range(1024)]
+"""How the head of an answer ends: the length of its body, the end of the line, an empty line."""
+_CLOSES = b"\r\nconnection: close\r\n\r\n"
 _encode = msgspec.json.Encoder().encode
+
+
+class Head(NamedTuple):
+    """What a request's head said when it was parsed, for the requests whose heads are the same to the byte.
+
+    Attributes:
+        url: which deployment is asked. length: bytes of the body. canary: ``X-Canary``, if sent.
+    """
+
+    url: bytes
+    length: int
+    canary: str | None
 
 
 class HotRoute:
@@ -41,12 +59,16 @@ class HotRoute:
     def __init__(
         self, gateway: Gateway, max_bytes: int, *, loopback_only: bool, ending: Callable[[], bool] = lambda: False
     ) -> None:
-        self._gateway = gateway
+        self._begin = gateway.begin
+        self._find = gateway.find
         self._max_bytes = max_bytes
         self._loopback_only = loopback_only
         self._ending = ending
         self._names: dict[bytes, str] = {}
         self._hosts: set[bytes] = set()
+        self._heads: dict[bytes, Head] = {}
+        self.head = self._heads.get
+        """Gives what a head said that was here before, without the empty line at its end; None for any other."""
         self._plans: dict[str, tuple[Served, Plan | None]] = {}
 
     def takes(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
@@ -62,26 +84,37 @@ class HotRoute:
                 return False
         return bool(host) and (url in self._names or (self._is_name(url) and not self._ending()))
 
+    def remember(self, data: bytes, end: int, head: Head | None) -> None:
+        """Spare the next request with the same head its parsing, where this one is all that came.
+
+        Args:
+            data: what came. end: where its head ends. head: of the last request in it that went the short way, if any.
+        """
+        if head is not None and len(data) == end + 4 + head.length and end <= _LONGEST_HEAD:
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            self._heads[data[:end]] = head
+
     def begin(self, url: bytes, body: bytes, header: str | None, settle: Callable[[Request], None]) -> bool:
         """Begin to answer a request; False, and nothing done, where it has to take the long way."""
-        name = self._names[url]
-        served = self._gateway.find(name)
+        name = self._names.get(url)
+        if name is None:
+            return False
+        served = self._find(name)
         if served is None or self._ending():
             return False
-        plan = self._plan(name, served)
+        known = self._plans.get(name)
+        plan = known[1] if known is not None and known[0] is served else self._planned(name, served, known)
         if plan is None:
             return False
         try:
             row, entity_id = plan.read(body)
         except Misfit:
             return False
-        self._gateway.begin(served, row, entity_id, header, settle)
+        self._begin(served, row, entity_id, header, settle)
         return True
 
-    def _plan(self, name: str, served: Served) -> Plan | None:
-        known = self._plans.get(name)
-        if known is not None and known[0] is served:
-            return known[1]
+    def _planned(self, name: str, served: Served, known: tuple[Served, Plan | None] | None) -> Plan | None:
         version = served.baseline.predictor.version
         if (
             known is not None
@@ -127,15 +160,18 @@ _NOTHING: Any = _Nothing()
 
 
 class _Cycle:
-    """A request under way, with what uvicorn's protocol looks at in its own."""
+    """The request of a connection that is under way, with what uvicorn's protocol looks at in its own.
+
+    A connection has one for all of its requests, since it has one request at a time.
+    """
 
     __slots__ = ("connection", "disconnected", "keep_alive", "message_event", "response_complete", "url")
 
-    def __init__(self, connection: "HotProtocol", url: bytes, *, keep_alive: bool) -> None:
+    def __init__(self, connection: "HotProtocol") -> None:
         self.connection = connection
-        self.url = url
-        self.keep_alive = keep_alive
-        self.response_complete = False
+        self.url = b""
+        self.keep_alive = True
+        self.response_complete = True
         self.disconnected = False
         self.message_event = _NOTHING
 
@@ -168,6 +204,12 @@ class HotProtocol(HttpToolsProtocol):
 
     cycle: Any
     _hot = False
+    _parsing = False
+    """Whether the parser is within a message."""
+    _parsed: Head | None = None
+    """The head of the request that went the short way last, if the parser read it from its beginning to its end."""
+    _misfit = False
+    """Whether what is parsed was found to be for the long way already."""
     _body = b""
     _idle_since = 0.0
     _idle_timer: asyncio.TimerHandle | None = None
@@ -175,6 +217,7 @@ class HotProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._route: HotRoute | None = self.app_state.get(STATE)
+        self._own_cycle = _Cycle(self)
         self._defaults: Any = None
         self._default_lines = b""
 
@@ -189,6 +232,15 @@ class HotProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         self._idle_since = 0.0
+        end = -1
+        if not self._parsing and self._route is not None:
+            end = data.find(b"\r\n\r\n")
+            known = self._route.head(data[:end]) if end >= 0 else None
+            if known is not None and len(data) == end + 4 + known.length and self._is_free():
+                if self._is_begun(known, data[end + 4 :], keep_alive=True):
+                    return
+                self._misfit = True
+        self._parsed = None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -201,8 +253,15 @@ class HotProtocol(HttpToolsProtocol):
             self.logger.warning(msg)
             self.send_400_response(msg)
             return
+        self._misfit = False
         if self._hot:
             self._take_the_long_way()
+        elif self._route is not None and end >= 0:
+            self._route.remember(data, end, self._parsed)
+
+    def _is_free(self) -> bool:
+        """Say whether the next request can be begun: no other one is, and the answers are read."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
 
     # ---------------------------------------------------------------------------------- parser callbacks
 
@@ -212,17 +271,19 @@ class HotProtocol(HttpToolsProtocol):
         self.expect_100_continue = False
         self.headers = []
         self._hot = False
+        self._parsing = True
+        self._parsed = None
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
         parser, route = self.parser, self._route
         if (
             route is not None
+            and not self._misfit
             and self.url.startswith(PREFIX)
             and parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
-            and (self.cycle is None or self.cycle.response_complete)
-            and not self.flow.write_paused  # who does not read its answers has to wait for the next one
+            and self._is_free()
             and route.takes(self.url, self.headers)
         ):
             self._hot, self._body = True, b""
@@ -238,18 +299,31 @@ class HotProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Answer, or let the long way answer."""
+        self._parsing = False
         if not self._hot:
             super().on_message_complete()
             return
-        cycle = _Cycle(self, self.url, keep_alive=self.parser.should_keep_alive())
-        before, self.cycle = self.cycle, cycle
-        header = next((str(value, "latin-1") for name, value in self.headers if name == b"x-canary"), None)
-        if self._route is not None and self._route.begin(self.url, self._body, header, cycle.settle):
+        canary = next((str(value, "latin-1") for name, value in self.headers if name == b"x-canary"), None)
+        head, keep_alive = Head(self.url, len(self._body), canary), self.parser.should_keep_alive()
+        if self._is_begun(head, self._body, keep_alive=keep_alive):
             self._hot = False
+            self._parsed = head if keep_alive else None
             return
-        self.cycle = before
         self._take_the_long_way()
         super().on_message_complete()
+
+    def _is_begun(self, head: Head, body: bytes, *, keep_alive: bool) -> bool:
+        """Begin to answer; False, and nothing done, where that has to be done the long way."""
+        if self._route is None:
+            return False
+        cycle, before = self._own_cycle, self.cycle
+        cycle.url, cycle.keep_alive, cycle.response_complete = head.url, keep_alive, False
+        self.cycle = cycle
+        if self._route.begin(head.url, body, head.canary, cycle.settle):
+            return True
+        cycle.response_complete = True
+        self.cycle = before
+        return False
 
     def _take_the_long_way(self) -> None:
         self._hot = False
@@ -270,19 +344,23 @@ class HotProtocol(HttpToolsProtocol):
 
     def respond(self, cycle: _Cycle, status: bytes, head: bytes, body: bytes) -> None:
         """Send a whole answer: its status line, and header lines that end before the length of the body."""
-        defaults = self.server_state.default_headers
-        if defaults is not self._defaults:
-            self._defaults = defaults
-            self._default_lines = b"".join([b"%b: %b\r\n" % each for each in defaults])
-        ending = b"\r\n\r\n" if cycle.keep_alive else b"\r\nconnection: close\r\n\r\n"
+        state = self.server_state
+        if state.default_headers is not self._defaults:
+            self._defaults = state.default_headers
+            self._default_lines = b"".join([b"%b: %b\r\n" % each for each in self._defaults])
+        length = len(body)
         cycle.response_complete = True
-        self.transport.write(b"".join((status, self._default_lines, head, b"%d" % len(body), ending, body)))
-        if not cycle.keep_alive:
+        if cycle.keep_alive:
+            ending = _ENDS[length] if length < len(_ENDS) else b"%d\r\n\r\n" % length
+            self.transport.write(b"".join((status, self._default_lines, head, ending, body)))
+        else:
+            ending = b"%d%b" % (length, _CLOSES)
+            self.transport.write(b"".join((status, self._default_lines, head, ending, body)))
             self.transport.close()
         if self.pipeline:
             self.on_response_complete()
             return
-        self.server_state.total_requests += 1
+        state.total_requests += 1
         self._idle_since = self.loop.time()
         if self._idle_timer is None:
             self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_idle)

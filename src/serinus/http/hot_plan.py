@@ -13,7 +13,7 @@ from serinus.core.signature import Dtype, Row, Signature
 
 _LARGEST = 2**63 - 1
 _TYPES: dict[Dtype, Any] = {
-    Dtype.FLOAT: int | float,
+    Dtype.FLOAT: float,
     Dtype.INT: int | float,
     Dtype.BOOL: bool,
     Dtype.STR: str,
@@ -45,7 +45,6 @@ class Plan:
         )
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(request).decode
         self._values = msgspec.structs.astuple
-        self._floats = [place for place, each in enumerate(signature.features) if each.dtype is Dtype.FLOAT]
         self._ints = [place for place, each in enumerate(signature.features) if each.dtype is Dtype.INT]
         self._texts = [place for place, each in enumerate(signature.features) if each.dtype is Dtype.STR]
 
@@ -54,10 +53,6 @@ class Plan:
         try:
             request = self._decode(body)
             row = list(self._values(request.features))
-            for place in self._floats:
-                value = row[place]
-                if value.__class__ is int:
-                    row[place] = float(value)
             for place in self._ints:
                 value = row[place]
                 if value.__class__ is not int and value is not None:

@@ -8,8 +8,9 @@ from serinus import __version__
 from serinus.assembly import System
 from serinus.core.errors import Unavailable
 from serinus.core.signature import Feature
-from serinus.gateway.arms import Arm, Served
+from serinus.gateway.arms import Arm
 from serinus.gateway.pinning import number, pinned, versions
+from serinus.gateway.served import Served
 from serinus.http import operations
 from serinus.http.control import In
 from serinus.http.documents import Document

@@ -85,7 +85,7 @@ class FileJournals:
         return journal
 
     def _room(self) -> int:
-        return self._limit - sum(journal.size for journal in self._held)
+        return self._limit - sum([journal.size for journal in self._held])
 
 
 def abandoned(folder: Path) -> dict[Path, int]:

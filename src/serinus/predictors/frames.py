@@ -9,7 +9,7 @@ and what the kind says:
 """
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,6 +27,9 @@ BAD = "bad_output"
 """The failure of a request whose model answered, and not with what is an answer."""
 _NAN = float("nan")
 _COUNT = struct.Struct("<I")
+_MANY = 1024
+_ONES = _COUNT.pack(1) * _MANY
+"""The numbers of rows of so many requests of one row each; padding may hold anything."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -134,13 +137,12 @@ class Packer:
             values = [pack(*row) for rows in requests for row in rows]
         except struct.error:  # None is no number: it is missing
             values = [pack(*[_NAN if v is None else v for v in row]) for rows in requests for row in rows]
-        counts = self._counts(requests, count)
+        if len(values) == count <= _MANY:  # one row each, as nearly always
+            counts = _ONES[: 4 * (count + (count & 1))]
+        else:
+            counts = b"".join([_COUNT.pack(len(rows)) for rows in requests]) + b"\0\0\0\0" * (count & 1)
         length = len(counts) + 8 * self._width * len(values)
         return b"".join((HEAD.pack(length, number, MATRIX, count), counts, *values))
-
-    def _counts(self, requests: Sequence[Sequence[Row]], count: int) -> bytes:
-        padding = b"\0\0\0\0" * (count & 1)
-        return b"".join([_COUNT.pack(len(rows)) for rows in requests]) + padding
 
 
 def as_matrix(data: memoryview, requests: int, width: int) -> tuple[list[int], NDArray[np.float64]]:
@@ -168,7 +170,7 @@ class Reader:
         self._held = bytearray()
         self._largest = largest
 
-    def fed(self, data: bytes) -> Iterator[tuple[int, int, int, memoryview]]:
+    def fed(self, data: bytes) -> Iterable[tuple[int, int, int, memoryview]]:
         """Give the frames that are complete: number, kind, requests and content, which is good until the next one.
 
         Raises:
@@ -177,8 +179,10 @@ class Reader:
         if not self._held and len(data) >= HEAD.size:  # nearly always it is one whole frame
             length, number, kind, requests = HEAD.unpack_from(data)
             if len(data) == HEAD.size + length:
-                yield number, kind, requests, memoryview(data)[HEAD.size :]
-                return
+                return ((number, kind, requests, memoryview(data)[HEAD.size :]),)
+        return self._parted(data)
+
+    def _parted(self, data: bytes) -> Iterator[tuple[int, int, int, memoryview]]:
         self._held += data
         while len(self._held) >= HEAD.size:
             length, number, kind, requests = HEAD.unpack_from(self._held)
@@ -208,7 +212,7 @@ def outcomes(content: memoryview, counts: Sequence[int]) -> tuple[Outcomes, list
 
 
 def _by_row(found: Answers | Outcome, rows: int) -> list[Answer]:
-    columns = Columns(found.predictions, found.classes, found.confidences)
-    if not len(columns.predictions) == len(columns.classes) == len(columns.confidences) == rows:
-        raise Garbled(f"answers to {len(columns.predictions)} rows, where there were {rows}")
-    return columns.answers()
+    predictions, classes, confidences = found.predictions, found.classes, found.confidences
+    if not len(predictions) == len(classes) == len(confidences) == rows:
+        raise Garbled(f"answers to {len(predictions)} rows, where there were {rows}")
+    return Columns(predictions, classes, confidences).answers()

@@ -63,6 +63,12 @@ def no_core_file() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
+def has_one_core() -> bool:
+    """Say whether this process, and so what it begins, may run on one core only."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
+    return (len(affinity(0)) if affinity is not None else os.cpu_count()) == 1
+
+
 def set_niceness(pid: int, niceness: int) -> bool:
     """Let others go first, the more the greater; False where that is not allowed, as taking it back mostly is."""
     try:

@@ -19,7 +19,7 @@ from serinus.core.errors import Unavailable
 from serinus.predictors import frames, isolation
 from serinus.predictors.nursery import Begun, End, Gone, Request
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _SILENT_S = 0.05
 """How long after a runner hung up its exit code may take to be heard of."""
 _told = msgspec.json.Decoder(Begun | Gone)
@@ -81,7 +81,7 @@ class Runner:
         self._ended = False
         self.pid = 0
         link.settimeout(0.0)
-        loop.add_reader(link.fileno(), self._readable)
+        loop.add_reader(link.fileno(), self._hear_more)
 
     def send(self, data: bytes) -> None:
         """Send a frame, now or as soon as there is room for it."""
@@ -110,7 +110,7 @@ class Runner:
 
     def ended(self, why: str) -> None:
         """Note that its process has ended, when it was heard to the end."""
-        while self._open and not self._ended and self._heard_more():
+        while self._open and not self._ended and self._hear_more():
             pass
         self.hang_up()
         if not self._ended:
@@ -122,12 +122,10 @@ class Runner:
         self._ended = True
         self.hang_up()
 
-    def _readable(self) -> None:
-        if self._open:
-            self._heard_more()
-
-    def _heard_more(self) -> bool:
+    def _hear_more(self) -> bool:
         """Hear what it has said; False where that is all for now."""
+        if not self._open:
+            return False
         try:
             data = self._link.recv(_CHUNK)
         except BlockingIOError:

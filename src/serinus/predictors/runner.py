@@ -27,7 +27,7 @@ from serinus.predictors.frames import BAD, Outcome
 
 _MESSAGE = 300
 """Characters kept of what a model says when it raises."""
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 OUT_OF_MEMORY = 86
 """The exit code of a runner that has no memory left, and so begins anew."""
 

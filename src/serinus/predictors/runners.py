@@ -21,8 +21,9 @@ from serinus.predictors.pace import Pace
 from serinus.predictors.places import Place
 from serinus.predictors.processes import Artifact, Nursery, Runner
 from serinus.predictors.refusals import error_of
-from serinus.predictors.waiting import Asked, Line
+from serinus.predictors.waiting import Asked, Line, Refused
 
+_REFUSED = Refused()
 _PAUSES_S = (0.0, 0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """How long after each end in a row of ends a runner is begun again; one request ends it twice, once among others."""
 _WELL_S = 30.0
@@ -35,13 +36,15 @@ class RunnerPredictors:
 
     Args:
         nursery: begins the processes. niceness: how much a canary's processes let others go first, 0 to 19.
-        on_trouble: told in a line of what happens to runners.
+        one_core: whether this process and all runners have one core together. on_trouble: told in a line of what
+        happens to runners.
     """
 
     nursery: Nursery
     allowed: Allowed = field(default_factory=Allowed)
     size: Size = field(default_factory=Size)
     niceness: int = 5
+    one_core: bool = False
     on_trouble: Callable[[str], None] = lambda _: None
 
     async def start(self, version: ModelVersion, artifact: bytes) -> "RunnerPredictor":
@@ -94,7 +97,7 @@ class RunnerPredictor:
         # As tasks, so that those that are left end with the predictor where one of them fails.
         await asyncio.gather(*(self._under_way(self._fill(place), "begin") for place in self._places))
 
-    def ask(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> Asked:
+    def ask(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> Asked | Refused:
         """Ask for rows in training order, all at once; ``settle`` is told the answers, or why there are none.
 
         That is: ModelError (the model raised, or its process ended), BadOutput, ModelTimeout (no answer in time,
@@ -102,12 +105,11 @@ class RunnerPredictor:
         is closed).
         """
         line = self._line
-        asked = line.asked(rows, timeout_s, settle)
-        is_full = line.waiting > self._by.size.queue or self._pace.is_too_slow(line.waiting, timeout_s)
-        if is_full or self._closed or self._is_down:
-            asked.end(self._refusal())
-            return asked
-        line.join(asked)
+        waiting = line.waiting
+        if self._closed or self._is_down or (waiting and self._is_full(waiting + 1, timeout_s)):
+            settle(self._refusal())
+            return _REFUSED
+        asked = line.join(rows, timeout_s, settle)
         if self._lone:  # the last batch was one request: more will hardly come in this turn of the event loop
             self._feed()
         elif not self._feeding:
@@ -166,13 +168,17 @@ class RunnerPredictor:
             if place.batch is not None and asked in place.batch and place.killing is None:
                 place.killing = self._loop.call_later(after_s, self._kill_hanging, place, place.number)
 
+    def _is_full(self, waiting: int, timeout_s: float) -> bool:
+        """Say whether the line is too long, or moves too slowly, for the last of so many."""
+        return waiting > self._by.size.queue or self._pace.is_too_slow(waiting, timeout_s)
+
     def _refusal(self) -> SerinusError:
         if self._closed:
             return self._gone()
         if self._is_down:
             return ModelError(f"{self._version.ref} ends its processes again and again; the next one is yet to begin.")
         return Overloaded(
-            f"{self._version.ref} has {self._line.waiting - 1} requests waiting: more than it answers in time.",
+            f"{self._version.ref} has {self._line.waiting} requests waiting: more than it answers in time.",
             remedy="Try again shortly; more gateways, or more runners per version, answer more at once.",
         )
 
@@ -183,12 +189,14 @@ class RunnerPredictor:
     def _feed(self) -> None:
         """Give every runner that has nothing to do what waits."""
         self._feeding = False
+        line = self._line
         idle = [place for place in self._places if place.is_idle]
-        for number, place in enumerate(idle):
-            if not self._line:
+        left = len(idle)
+        for place in idle:
+            if not line:
                 return
-            share = -(-self._line.waiting // (len(idle) - number))
-            self._send(place, self._line.take(share, self._by.size.batch_rows))
+            self._send(place, line.take(-(-line.waiting // left), self._by.size.batch_rows))
+            left -= 1
 
     def _send(self, place: Place, batch: list[Asked]) -> None:
         if not batch or place.runner is None or place.packer is None:
@@ -208,12 +216,9 @@ class RunnerPredictor:
         if batch is None or number != place.number:
             return
         if kind == frames.ANSWERS:
-            took_ns, answers = frames.answered(content, sum([len(asked.rows) for asked in batch]))
+            rows = sum([len(asked.rows) for asked in batch]) if len(batch) > 1 else len(batch[0].rows)
+            took_ns, answers = frames.answered(content, rows)
             self._is_done(place, took_ns)
-            if len(answers) == len(batch):
-                for asked, answer in zip(batch, answers, strict=True):
-                    asked.end((answer,))
-                return
             begin = 0
             for asked in batch:
                 end = begin + len(asked.rows)
@@ -227,16 +232,24 @@ class RunnerPredictor:
             asked.end(_failure(outcome) if outcome.failure else found)
 
     def _is_done(self, place: Place, took_ns: int) -> None:
-        """Note that a runner is done with its batch; it has its next one before the answers are told."""
+        """Note that a runner is done with its batch; where it has a core of its own it gets its next one at once."""
         took_s = took_ns / 1e9
         self.work.took_s += took_s
         if place.is_pressed and place.batch:  # how long this process took to hear of it is not the model's doing
             self._pace.note(took_s / len(place.batch) / len(self._places))
         place.batch = None
-        place.calm()
+        if place.killing is not None:
+            place.calm()
         if place.leaves:
             self._leave(place)
-        if self._line:
+        if not self._line or self._feeding:
+            return
+        if self._by.one_core:
+            # No runner works while this process does. After another turn of the event loop those who are answered now
+            # may have asked again: one batch in place of two that take turns.
+            self._feeding = True
+            self._loop.call_soon(self._loop.call_soon, self._feed)
+        else:
             self._feed()
 
     def _gone(self) -> Unavailable:

@@ -36,10 +36,12 @@ class Asked:
 
     def end(self, outcome: Sequence[Answer] | Exception) -> None:
         """Tell the outcome, unless one was told already or nobody waits."""
-        if not self.over:
-            settle = self.settle
-            self._leave()
-            settle(outcome)
+        if self.over:
+            return
+        settle, self.settle, self.over = self.settle, _to_nobody, True
+        if not self.begun:
+            self._line.waiting -= 1
+        settle(outcome)
 
     def late(self) -> None:
         """Be told that the deadline has passed."""
@@ -61,6 +63,13 @@ class Asked:
 
 def _to_nobody(outcome: Sequence[Answer] | Exception) -> None:
     """Tell of the outcome of what is over."""
+
+
+class Refused:
+    """A request that did not join the line; who asked was told why."""
+
+    def withdraw(self) -> None:
+        """Want what nobody is at."""
 
 
 class Line:
@@ -87,25 +96,22 @@ class Line:
         """Whether any may wait."""
         return bool(self._line)
 
-    def asked(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> Asked:
-        """Make a request that counts as waiting, and is yet to ``join``."""
-        self.waiting += 1
-        return Asked(self, rows, timeout_s, settle)
-
-    def join(self, asked: Asked) -> None:
+    def join(self, rows: Sequence[Row], timeout_s: float, settle: Settle) -> Asked:
         """Put a request at the end, with an alarm for its deadline."""
-        line = self._line
+        line, asked = self._line, Asked(self, rows, timeout_s, settle)
         while line and line[0].over:
             line.popleft()
+        self.waiting += 1
         if len(line) > _MOST_OVER + 2 * self.waiting:  # behind one that waits for long, many have come and gone
             line = self._line = deque(each for each in line if not each.over)
         line.append(asked)
-        alarms = self._alarms.get(asked.timeout_s)
+        alarms = self._alarms.get(timeout_s)
         if alarms is None:
-            alarms = Alarms(self._loop, asked.timeout_s)
+            alarms = Alarms(self._loop, timeout_s)
             if len(self._alarms) < _KINDS_OF_TIMEOUTS:
-                self._alarms[asked.timeout_s] = alarms
+                self._alarms[timeout_s] = alarms
         alarms.watch(asked)
+        return asked
 
     def take(self, most: int, room: int) -> list[Asked]:
         """Take the first requests, so many and with so many rows together at most; one at least, however many rows."""
