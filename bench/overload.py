@@ -3,9 +3,8 @@
 The capacity is what 64 connections reach in a closed loop. Where a model takes 5 ms for each request it is what limits:
 requests come at their time, whatever the answers: a third of the capacity, three times the capacity, and a third again.
 Beside a model that takes next to nothing the server itself limits. What it has not read it cannot refuse, so nobody can
-offer more than it reads: 800 connections at once do, each with its next request as soon as it can (wrk), while a few
-callers at their time see how they fare. From 1024 that are ready at once on, libuv goes round up to 48 times before it
-accepts a new one.
+offer more than it reads: 2,000 connections at once do, each with its next request as soon as it can (wrk), while a few
+callers at their time see how they fare.
 """
 
 import argparse
@@ -41,7 +40,7 @@ CALM_AGAIN = 2.0
 AT_ONCE_MS = 100.0
 WITHIN_MS = 1000.0
 """The deadline of a prediction, by default."""
-MANY = 800
+MANY = 2000
 PROBING = 50.0
 BY_MODEL, BY_SERVER = "limited by the model", "limited by the server"
 

@@ -82,7 +82,11 @@ class Caller:
 
 @dataclass
 class Host:
-    """A running server; ``short`` says of each request that was tried the short way whether it was answered there."""
+    """A running server.
+
+    ``short`` says of each request that was tried the short way whether it was answered there; ``parsed`` counts the
+    heads that were parsed.
+    """
 
     port: int
     home: Path
@@ -90,6 +94,7 @@ class Host:
     server: DrainingServer
     ended: "asyncio.Task[None]"
     short: list[bool] = field(default_factory=list)
+    parsed: int = 0
     lost: list[dict[str, Any]] = field(default_factory=list)
     """What went wrong where nobody was told."""
 
@@ -155,6 +160,13 @@ async def hosting(folder: Path, **settings: Any) -> AsyncIterator[Host]:
             return begun
 
         patched.setattr(HotRoute, "begin", noted)
+        complete = HotProtocol.on_headers_complete
+
+        def counted(self: HotProtocol) -> None:
+            host.parsed += 1
+            complete(self)
+
+        patched.setattr(HotProtocol, "on_headers_complete", counted)
         asyncio.get_running_loop().set_exception_handler(lambda _, context: host.lost.append(context))
         try:
             await _until(lambda: server.started or host.ended.done())

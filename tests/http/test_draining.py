@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 import uvicorn
+import uvloop
 from tests.e2e.load import Connection, Lost
 
 from serinus.http.asgi import Receive, Scope, Send
@@ -61,3 +62,27 @@ async def test_whoever_never_asks_is_not_waited_for() -> None:
         await end.ended
         with pytest.raises(Lost):
             await end.caller.predict("prod", {})
+
+
+@pytest.mark.parametrize(("at_once", "least", "most"), [(1, 1, 12), (16, 64, 64)])
+async def test_so_many_connections_are_taken_in_a_turn(at_once: int, least: int, most: int) -> None:
+    loop, connections, turns = uvloop.new_event_loop(), 64, 8
+
+    async def taken() -> int:
+        with socket.create_server(("127.0.0.1", 0), backlog=connections) as listener:
+            server = DrainingServer(uvicorn.Config(answer, lifespan="off", log_level="warning"), at_once=at_once)
+            ended = asyncio.create_task(server.serve(sockets=[listener]))
+            await until(lambda: server.started)
+            callers = [socket.create_connection(listener.getsockname()) for _ in range(connections)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            found = len(server.server_state.connections)
+            for caller in callers:
+                caller.close()
+            server.should_exit = True
+            await ended
+            return found
+
+    found = await asyncio.to_thread(loop.run_until_complete, taken())
+
+    assert least <= found <= most

@@ -332,6 +332,74 @@ async def test_a_body_that_comes_after_its_head_takes_the_long_way(host: Host) -
         assert host.short == [True]
 
 
+async def test_a_head_that_was_there_before_is_not_parsed_again(host: Host) -> None:
+    mine = "X-Mine: not parsed again"
+    await host.ask(of_age(62, mine))
+    host.parsed, answers = 0, []
+    async with host.caller() as caller:
+        answers += [(await caller.ask(of_age(age, mine))).document["prediction"] for age in (63, 64)]
+    answers.append((await host.ask(of_age(65, mine))).document["prediction"])
+
+    assert answers == [0.63, 0.64, 0.65]
+    assert host.parsed == 0
+
+
+@pytest.mark.parametrize(
+    "ways", ["known known", "known long", "long known", "known new", "new known", "known bad known"]
+)
+async def test_known_heads_change_nothing_in_the_order_of_answers(host: Host, ways: str) -> None:
+    """A head is known, or new, or takes the long way; ``bad`` has a known head and a body that is refused."""
+    known, bad = "X-Mine: in order", len(of_age(63).partition(b"\r\n\r\n")[2])
+    await host.ask(of_age(63, known))
+
+    def sent(age: int, way: str) -> bytes:
+        if way == "bad":
+            return request("right", b"{}".ljust(bad), known)
+        return of_age(age, {"known": known, "long": LONG, "new": f"X-Mine: {ways} {age}"}[way])
+
+    every = [sent(number + 10, way) for number, way in enumerate(ways.split())]
+    expected = [None if way == "bad" else (number + 10) / 100 for number, way in enumerate(ways.split())]
+    async with host.caller() as caller:
+        one_by_one = [(await caller.ask(each)).document.get("prediction") for each in every]
+        caller.send(b"".join(every))
+        at_once = [(await caller.answer()).document.get("prediction") for _ in every]
+
+    assert one_by_one == at_once == expected
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40, -30, -3, -1])
+async def test_a_request_with_a_known_head_may_come_in_pieces(host: Host, cut: int) -> None:
+    whole = of_age(63)
+    async with host.caller() as caller:
+        await caller.ask(whole)
+        caller.send(whole[:cut])
+        await until(lambda: host.connection_of(caller)._parsing)
+        caller.send(whole[cut:] + of_age(64))
+
+        assert [(await caller.answer()).document["prediction"] for _ in range(2)] == [0.63, 0.64]
+
+
+async def test_the_role_that_a_caller_chose_is_in_a_head_that_is_known(host: Host) -> None:
+    async with host.caller() as caller:
+        roles = [
+            (await caller.ask(of_age(63, f"X-Canary: {chosen}", deployment="canary"))).document["model_role"]
+            for chosen in ("always", "never ", "always", "never ")
+        ]
+
+    assert roles == ["canary", "baseline"] * 2
+
+
+async def test_more_heads_than_are_kept_are_answered_all_the_same(host: Host) -> None:
+    async with host.caller() as caller:
+        for number in range(1100):
+            caller.send(of_age(number % 100, f"X-Mine: {number}"))
+            assert (await caller.answer()).document["prediction"] == number % 100 / 100
+        route = host.connection_of(caller)._route
+
+    assert route is not None
+    assert len(route._heads) <= 1024
+
+
 async def test_a_caller_that_asks_for_the_end_of_its_connection_gets_it(host: Host) -> None:
     for headers in (["Connection: close"], ["Connection: close", LONG]):
         async with host.caller() as caller:

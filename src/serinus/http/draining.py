@@ -24,10 +24,19 @@ class DrainingServer(uvicorn.Server):
 
     A caller whose connection was taken cannot know that the server was told to end a moment before; with several
     processes on one port another one would have answered it.
+
+    ``at_once``: how many connections are taken in one turn of the event loop, at most. libuv takes one, so that of
+    hundreds of callers who come together the last would wait for a second while the first are served. Processes that
+    share a port take one each, lest the first of them takes all.
     """
 
+    def __init__(self, config: uvicorn.Config, *, at_once: int = 1) -> None:
+        super().__init__(config)
+        self._at_once = at_once
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        # A socket that is listened to under several descriptors is heard of as often.
+        await super().startup(sockets and [*sockets, *(each.dup() for each in sockets * (self._at_once - 1))])
         if self.started:
             _rarely_collect()
 

@@ -144,7 +144,7 @@ def _run_alone(serving: Serving, listener: socket.socket) -> int:
     signal.signal(signal.SIGTERM, _end_well)
     refusals: list[SerinusError] = []
     with Home(serving.settings.home, exclusive=serving.settings.is_embedded) as home:
-        server = _Server(_configuration(serving.application(home, refusals.append)))
+        server = _Server(_configuration(serving.application(home, refusals.append)), at_once=_AT_ONCE)
         server.on_ready = lambda: _announce(home, serving.url)
         logging.getLogger("uvicorn.error").addFilter(lambda _: not refusals)  # it would write down the whole trace
         with suppress(SystemExit):  # with a code of uvicorn's own
@@ -172,6 +172,8 @@ def _run_workers(serving: Serving, listener: socket.socket) -> int:
 
 
 _BACKLOG = 2048
+_AT_ONCE = 16
+"""Connections that are taken in a turn of the event loop."""
 
 
 def _configuration(app: Application | Serving) -> uvicorn.Config:
