@@ -87,7 +87,7 @@ CONTENDERS = (
         "serinus",
         "bench.serving.ours",
         **_OURS,
-        prepare=partial(ours.prepared, SERINUS_INLINE_ONNX="true"),
+        prepare=partial(ours.prepared, share=0.0, SERINUS_INLINE_ONNX="true"),
         models=("onnx",),
     ),
     Contender("bare", "bare httptools", "bare", "bench.serving.bare"),

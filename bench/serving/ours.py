@@ -1,4 +1,4 @@
-"""Serinus as it is run in production: on PostgreSQL, with a canary at 20 %, evidence, metrics and the prediction log.
+"""Serinus as it is run in production: on PostgreSQL, with evidence, metrics and the prediction log, perhaps a canary.
 
 Run as a program it becomes the server: `PORT MODEL FOLDER`, where the model is in the database already.
 """
