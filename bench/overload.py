@@ -77,10 +77,11 @@ def main() -> int:
     console = Console()
     found = []
     with tempfile.TemporaryDirectory() as folder, services(postgresql=asked.postgresql) as started:
+        settings = started.settings | {"SERINUS_ARTIFACTS_URL": f"file://{folder}/artifacts"}  # of one store, both
         for name, measured in ((BY_MODEL, _by_model), (BY_SERVER, _by_server)):
             if asked.only in name:
                 console.print(f"measuring: {name}", style="dim")
-                found.append(measured(Path(folder), asked.seconds, started.settings))
+                found.append(measured(Path(folder), asked.seconds, settings))
     _show(console, found)
     promises = [promise for each in found for promise in _promises(each)]
     saved(asked.to, promises, times=TIMES, seconds=asked.seconds, models=[asdict(each) for each in found])
