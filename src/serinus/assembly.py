@@ -1,4 +1,4 @@
-"""The one place that names concrete adapters and puts a server together."""
+"""The one place that puts a server together."""
 
 import asyncio
 import os
@@ -11,27 +11,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 
-from serinus.accord import Common, kept
-from serinus.artifacts import CachedArtifacts, ObjectArtifacts, S3Access, open_artifacts
-from serinus.boards.memory import MemoryBoard
+from serinus.accord import kept
+from serinus.adapters import artifacts_for, board_for, common_board, common_key, features_for, journals_for
 from serinus.checker import HealthChecker
 from serinus.core.endpoint import parsed_tokens
-from serinus.core.errors import InvalidInput, Unavailable
+from serinus.core.errors import Unavailable
 from serinus.dependencies import OK, Dependencies
 from serinus.dispatch import Dispatcher
 from serinus.engine import DeploymentEngine
-from serinus.feature_stores.feast import FeastFeatures
 from serinus.formats import Formats
 from serinus.gateway import Gateway
 from serinus.gateway.asking import MODEL_SHARE
 from serinus.gathering import Gatherer
 from serinus.hashing import HashKey
-from serinus.home import JOURNALS, Home
-from serinus.journal import FileJournals
+from serinus.home import Home
 from serinus.leadership import Leadership
 from serinus.loaded import GRACE_S, LoadedModels, cause_of
 from serinus.patience import within
@@ -125,20 +121,20 @@ async def assembled(
         await stack.enter_async_context(kept(common_board(settings), store, clock, _warn))
         if serves and not settings.is_embedded:
             await stack.enter_async_context(kept(common_key(settings), store, clock, _warn))
-        board = _board(settings)
+        board = board_for(settings, on_trouble=_warn, on_recovery=_inform)
         stack.push_async_callback(board.close)
         shown_with = None if siblings is None else Siblings(siblings, boot)
         targets = await stack.enter_async_context(opened_targets(settings, store.outbox.identity, store.version))
-        features = _features(settings) if serves else None
+        features = features_for(settings) if serves else None
         if features is not None:
             stack.push_async_callback(features.close)
-        journals = _journals(settings, await store.outbox.identity(), boot)
+        journals = journals_for(settings, await store.outbox.identity(), boot, on_trouble=_warn)
         outside = _Outside(
             settings,
             home,
             store,
             board,
-            _artifacts(settings),
+            artifacts_for(settings, on_trouble=_warn),
             clock,
             name,
             boot,
@@ -150,23 +146,6 @@ async def assembled(
         system, loaded, nursery = _put_together(outside, serves=serves, checks=checks)
         await _run(stack, system, loaded, nursery)
         yield system
-
-
-def _features(settings: ServerSettings) -> FeastFeatures | None:
-    if not settings.feast_url:
-        return None
-    return FeastFeatures(settings.feast_url, timeout_s=settings.feast_timeout, ttl_s=settings.feast_ttl)
-
-
-def _journals(settings: ServerSettings, store: str, boot: str) -> FileJournals:
-    return FileJournals(
-        settings.home / JOURNALS,
-        store,
-        boot,
-        limit=settings.journal_bytes,
-        on_trouble=_warn,
-        durable=settings.journal_fsync,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,72 +318,6 @@ async def _run(stack: AsyncExitStack, system: System, loaded: LoadedModels, nurs
     if system.checker is not None:
         await stack.enter_async_context(_in_background(system.checker.run(), "health checker"))
     await stack.enter_async_context(_in_background(system.dispatcher.run(), "notifications"))
-
-
-def _board(settings: ServerSettings) -> Board:
-    if settings.is_embedded:
-        return MemoryBoard()
-    try:
-        from serinus.boards.redis import open_board
-    except ImportError as missing:
-        raise InvalidInput(
-            "A board on Redis needs the library redis, which is not installed.",
-            field="SERINUS_REDIS_URL",
-            remedy="pip install 'serinus[redis]'",
-        ) from missing
-    return open_board(settings.redis_url, prefix=settings.redis_prefix, on_trouble=_warn, on_recovery=_inform)
-
-
-def uncached_artifacts(settings: ServerSettings) -> ObjectArtifacts:
-    """Open the artifact store itself, without the cache in front of it; raises what ``open_artifacts`` does."""
-    access = S3Access(
-        endpoint=settings.s3_endpoint,
-        region=settings.s3_region,
-        access_key_id=settings.s3_access_key_id,
-        secret_access_key=settings.s3_secret_access_key.get_secret_value(),
-    )
-    return open_artifacts(settings.artifacts, access)
-
-
-def _artifacts(settings: ServerSettings) -> Artifacts:
-    artifacts = uncached_artifacts(settings)
-    if not settings.artifacts.startswith("s3://") or not settings.artifact_cache_bytes:
-        return artifacts
-    return CachedArtifacts(artifacts, settings.home / "artifact-cache", settings.artifact_cache_bytes, on_trouble=_warn)
-
-
-# -------------------------------------------------------------------------------------- in common
-
-
-def common_board(settings: ServerSettings) -> Common:
-    """Say on which board a server with these settings is."""
-    if settings.is_embedded:
-        ours = f"the embedded board of {socket.gethostname()}:{settings.home.absolute()}"
-    else:
-        redis = urlsplit(settings.redis_url)
-        number = dict(parse_qsl(redis.query)).get("db") or (redis.path.strip("/") if redis.scheme != "unix" else "")
-        ours = f"Redis, database {number or 0}, keys {settings.redis_prefix}*"
-    return Common(
-        lease="board",
-        ours=ours,
-        others="The servers of this store are on another board: {}.",
-        field="SERINUS_REDIS_URL",
-        remedy="An embedded board lives in one process and serves no other one: set SERINUS_REDIS_URL and "
-        "SERINUS_REDIS_PREFIX, the same for all servers of a database, or stop the other servers first.",
-        alone=settings.is_embedded,
-    )
-
-
-def common_key(settings: ServerSettings) -> Common:
-    """Say with which of all keys a gateway with these settings hashes."""
-    return Common(
-        lease="hash key",
-        ours=HashKey(settings.hash_key.get_secret_value().encode()).id,
-        others="The gateways of this store hash with another key: its id is {}.",
-        field="SERINUS_HASH_KEY",
-        remedy="Give all gateways of a database the same SERINUS_HASH_KEY: they route entities and hash inputs by it. "
-        "To change it for good, stop all gateways first.",
-    )
 
 
 # ----------------------------------------------------------------------------------------- agreement

@@ -33,7 +33,8 @@ from sqlalchemy import event as listening
 from tests import models
 from tests.models import STABLE
 
-from serinus.assembly import System, SystemClock, _artifacts, _board, _journals, _Outside, _put_together
+from serinus.adapters import artifacts_for, board_for, journals_for
+from serinus.assembly import System, SystemClock, _Outside, _put_together
 from serinus.boards.redis.connection import Connection
 from serinus.boards.redis.scripts import Script
 from serinus.core.commands import Command, Create, Promote, StartCanary
@@ -178,9 +179,10 @@ def count(step: Callable[[str], None]) -> None:
 async def put_together(settings: ServerSettings, name: str = "faults") -> AsyncIterator[System]:
     """Put a server's parts together as they are, without running them; ``name`` is that of its gateway and checker."""
     store = SqlStore(Postgresql(postgresql_url(settings.database)))
-    board = _board(settings)
+    board = board_for(settings, on_trouble=print, on_recovery=print)
     home = Home(settings.home, exclusive=False)
-    artifacts, journals = _artifacts(settings), _journals(settings, "store", name)
+    artifacts = artifacts_for(settings, on_trouble=print)
+    journals = journals_for(settings, "store", name, on_trouble=print)
     outside = _Outside(settings, home, store, board, artifacts, SystemClock(), name, name, None, (), None, journals)
     system, loaded, nursery = _put_together(outside, serves=False, checks=True)
     yield system

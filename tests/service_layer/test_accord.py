@@ -10,7 +10,7 @@ from tests.service_layer.doubles import until
 from tests.service_layer.world import World
 
 from serinus.accord import LEASE_S, Common, kept
-from serinus.assembly import common_board, common_key
+from serinus.adapters import common_board, common_key
 from serinus.core.errors import Unavailable
 from serinus.ports import Store
 from serinus.settings import read_settings

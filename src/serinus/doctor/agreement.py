@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from serinus.assembly import common_board, common_key
+from serinus.adapters import common_board, common_key
 from serinus.core.deployment import Deployment
 from serinus.core.names import VersionRef
 from serinus.core.records import Lease

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from serinus.adapters import uncached_artifacts
 from serinus.artifacts import ObjectArtifacts
-from serinus.assembly import uncached_artifacts
 from serinus.doctor.machine import check_folder
 from serinus.doctor.reports import Report
 from serinus.settings import ServerSettings
