@@ -3,7 +3,7 @@
 The capacity is what 64 connections reach in a closed loop. Where a model takes 5 ms for each request it is what limits:
 requests come at their time, whatever the answers: a third of the capacity, three times the capacity, and a third again.
 Beside a model that takes next to nothing the server itself limits. What it has not read it cannot refuse, so nobody can
-offer more than it reads: 2,000 connections at once do, each with its next request as soon as it can (wrk), while a few
+offer more than it reads: 800 connections at once do, each with its next request as soon as it can (wrk), while a few
 callers at their time see how they fare.
 """
 
@@ -40,7 +40,7 @@ CALM_AGAIN = 2.0
 AT_ONCE_MS = 100.0
 WITHIN_MS = 1000.0
 """The deadline of a prediction, by default."""
-MANY = 2000
+MANY = 800
 PROBING = 50.0
 BY_MODEL, BY_SERVER = "limited by the model", "limited by the server"
 

@@ -1,6 +1,8 @@
 """Which outputs of a model are answers, and which are the model's error."""
 
 import math
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -245,3 +247,45 @@ def test_the_confidence_is_the_probability_of_the_class_that_was_answered() -> N
 
 def test_a_table_without_a_column_for_each_class_gives_the_greatest_probability() -> None:
     assert answers(np.array([1]), ANY_CLASS, np.array([[0.2, 0.5, 0.3]]))[0].confidence == pytest.approx(0.5)
+
+
+# ------------------------------------------------------------------------------------ quick and slow
+
+
+@given(
+    st.lists(st.sampled_from([0, 1, 2, 5]), min_size=1, max_size=20),
+    st.sampled_from([(0, 1, 2), (2, 1, 0), (False, True), (0.0, 1.0, 2.0), tuple(range(30)), ("0", "1")]),
+    st.sampled_from([np.int64, np.int8, np.float64, np.float32, np.str_]),
+    st.booleans(),
+)
+def test_values_of_one_type_are_read_as_each_of_them_alone(
+    values: list[int],
+    classes: tuple[Scalar, ...],
+    dtype: type[Any],
+    with_table: bool,  # noqa: FBT001 - hypothesis'
+) -> None:
+    """A column of objects is looked at value by value, and any other one at once."""
+    output = Output(OutputKind.CLASS, classes)
+    column = np.array(values).astype(dtype)
+    objects = np.array([*column.tolist(), None], dtype=object)[:-1]
+    table = np.full((len(values), len(classes)), 1 / len(classes)) if with_table else None
+
+    def read(column: Any) -> object:
+        try:
+            return answers(column, output, table, rows=len(values))
+        except BadOutput as bad:
+            return bad.message
+
+    assert read(column) == read(objects)
+
+
+def test_a_number_stays_one_where_the_signature_has_classes_besides() -> None:
+    output = Output(OutputKind.NUMBER, (0, 1))
+    assert answers(np.array([1.0, 0.0]), output, rows=2) == [Answer(1.0), Answer(0.0)]
+    assert "True" in objection(np.array([True]), output)
+
+
+def test_what_is_equal_to_a_class_and_no_value_of_json_is_no_answer() -> None:
+    for strange in (Decimal(1), Fraction(1), 1 + 0j):
+        with pytest.raises(BadOutput):
+            answer(strange, ILL)

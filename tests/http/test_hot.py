@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
@@ -398,6 +399,28 @@ async def test_more_heads_than_are_kept_are_answered_all_the_same(host: Host) ->
 
     assert route is not None
     assert len(route._heads) <= 1024
+
+
+async def test_more_names_than_are_kept_take_nobody_from_the_short_way(host: Host) -> None:
+    mine = "X-Mine: stays short"
+    async with host.caller() as caller:
+        await caller.ask(of_age(63, mine))
+        route = host.connection_of(caller)._route
+        assert route is not None
+        for number in range(1100):  # as heads of other callers would
+            route.takes(b"/predict/nowhere-%d" % number, [(b"host", b"127.0.0.1")])
+        host.short.clear()
+        answers = [(await caller.ask(of_age(age, mine))).document["prediction"] for age in (64, 65)]
+
+    assert answers == [0.64, 0.65]
+    assert host.short == [True, True]
+
+
+async def test_a_lost_connection_is_let_go_at_once(host: Host) -> None:
+    async with host.caller() as caller:
+        await caller.ask(of_age(63))
+        kept = weakref.ref(host.connection_of(caller)._own_cycle)
+    await until(lambda: kept() is None)
 
 
 async def test_a_caller_that_asks_for_the_end_of_its_connection_gets_it(host: Host) -> None:

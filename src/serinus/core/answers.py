@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +63,8 @@ def read_columns(raw: RawOutput, output: Output, rows: int) -> Columns:
         raise BadOutput(f"The model answered with values of type {values.dtype}.")
     table = _checked_table(raw.probabilities, rows)
     found = values.tolist()
-    if output.classes:
-        places = _places(found, output.classes)
+    if output.kind is OutputKind.CLASS and output.classes and values.dtype.kind != "O":
+        places = list(map(_by_class(output.classes).get, found))
         if None not in places:
             return _named(places, table, output)  # type: ignore[arg-type]  # None is not in it
     found = [_checked(value, output) for value in found]
@@ -94,16 +94,9 @@ def _in_range(table: NDArray[np.floating]) -> bool:
     return bool(table.min() >= -SUM_TOLERANCE and table.max() <= 1 + SUM_TOLERANCE)
 
 
-def _places(found: list[Any], classes: tuple[Scalar, ...]) -> list[int | None]:
-    """Give the place of each value among the classes, None for what takes a closer look."""
-    try:
-        return list(map(_by_class(classes).get, found))
-    except TypeError:  # an array of objects may hold what has no hash
-        return [None]
-
-
 @lru_cache(maxsize=64)
 def _by_class(classes: tuple[Scalar, ...]) -> dict[Scalar, int]:
+    """Give the place of each class, the first one where two are equal."""
     return {value: place for place, value in reversed(list(enumerate(classes)))}
 
 

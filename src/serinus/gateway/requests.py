@@ -55,6 +55,7 @@ class Request:
     __slots__ = (
         "_batch",
         "_desk",
+        "_over",
         "_settle",
         "_started",
         "_under_way",
@@ -82,6 +83,7 @@ class Request:
         self._started = desk.manner.monotonic()
         self._batch: Batch | None = None if way.forced else desk.ledger.begin(self._started)
         self._under_way: Ticket | None = None
+        self._over = False
 
     @property
     def latency_ms(self) -> float:
@@ -106,6 +108,7 @@ class Request:
 
     def withdraw(self) -> None:
         """Forget it, wherever it stands: nobody waits for it any more."""
+        self._over = True
         if self._batch is not None:
             self._desk.ledger.drop(self._batch)
             self._batch = None
@@ -113,6 +116,9 @@ class Request:
             self._under_way.withdraw()
 
     def _answered(self, outcome: Outcome) -> None:
+        if self._over:
+            return
+        self._over = True
         self._under_way = (
             None  # they know each other: what is over is freed at once, and not when cycles are looked for
         )

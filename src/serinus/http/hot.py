@@ -133,6 +133,7 @@ class HotRoute:
             return False
         if len(self._names) >= _MOST_NAMES:
             self._names.clear()
+            self._heads.clear()  # a head is as good as the name that it leads to
         self._names[url] = name.decode()
         return True
 
@@ -165,10 +166,10 @@ class _Cycle:
     A connection has one for all of its requests, since it has one request at a time.
     """
 
-    __slots__ = ("connection", "disconnected", "keep_alive", "message_event", "response_complete", "url")
+    __slots__ = ("__weakref__", "connection", "disconnected", "keep_alive", "message_event", "response_complete", "url")
 
     def __init__(self, connection: "HotProtocol") -> None:
-        self.connection = connection
+        self.connection: HotProtocol | None = connection
         self.url = b""
         self.keep_alive = True
         self.response_complete = True
@@ -176,24 +177,29 @@ class _Cycle:
         self.message_event = _NOTHING
 
     def settle(self, request: Request) -> None:
-        """Send the answer."""
-        if self.disconnected:
+        """Send the answer, once."""
+        connection = self.connection
+        if connection is None or self.response_complete:
             return
         try:
             prediction = prediction_of(request)
         except SerinusError as error:
-            self._refuse(error)
+            self._refuse(connection, error)
         except Exception as unexpected:  # noqa: BLE001 - whatever it is, the caller gets a problem document
-            self._refuse(problems.explained(unexpected, self.url.decode()))
+            self._refuse(connection, problems.explained(unexpected, self.url.decode()))
         else:
-            self.connection.respond(self, _OK, _JSON, _encode(prediction))
+            connection.respond(self, _OK, _JSON, _encode(prediction))
 
-    def _refuse(self, error: SerinusError) -> None:
+    def let_go(self) -> None:
+        """Forget the connection, which is lost: they know each other, and nothing else frees them soon."""
+        self.connection = None
+
+    def _refuse(self, connection: "HotProtocol", error: SerinusError) -> None:
         path = self.url.decode()
         lines = [f"{name}: {value}\r\n" for name, value in problems.headers(error).items()]
         head = f"content-type: {problems.MEDIA_TYPE}\r\n{''.join(lines)}content-length: "
         status = STATUS_LINE[problems.status_of(error)]
-        self.connection.respond(self, status, head.encode(), problems.encoded(error, path))
+        connection.respond(self, status, head.encode(), problems.encoded(error, path))
 
 
 _OK = STATUS_LINE[200]
@@ -226,6 +232,7 @@ class HotProtocol(HttpToolsProtocol):
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         super().connection_lost(exc)
+        self._own_cycle.let_go()
 
     def data_received(self, data: bytes) -> None:
         """Parse; a request of which there is more to come takes the long way."""
