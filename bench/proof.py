@@ -1,6 +1,7 @@
 """What the proofs have in common: a server as it is, promises that are kept or broken, results on disk."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -94,7 +95,15 @@ def told(console: Console, promises: Sequence[Promise]) -> int:
 
 
 def saved(to: Path, promises: Sequence[Promise], **results: Any) -> None:
-    """Write results."""
+    """Write results; what was not measured is null."""
     to.parent.mkdir(parents=True, exist_ok=True)
     document = {"cores": os.cpu_count(), **results, "promises": [asdict(each) for each in promises]}
-    to.write_text(json.dumps(document, indent=1) + "\n")
+    to.write_text(json.dumps(_numbered(document), indent=1, allow_nan=False) + "\n")
+
+
+def _numbered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _numbered(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbered(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
