@@ -59,7 +59,7 @@ class LoadedModels:
     async def get(self, ref: VersionRef) -> Predictor:
         """Give the version's predictor, warm; a load that failed is tried anew by the next caller.
 
-        One that hangs cannot be ended: as long as it does, no other of its version is begun, not to pile them up.
+        One that hangs is let go on, for it may be in this process: meanwhile no other of its version is begun.
 
         Raises:
             NotFound: no such version. ArtifactMissing, ArtifactCorrupt, FormatRefused, ModelError: it cannot be loaded.
