@@ -4,16 +4,18 @@ The capacity is what 64 connections reach in a closed loop. Where a model takes 
 requests come at their time, whatever the answers: a third of the capacity, three times the capacity, and a third again.
 Beside a model that takes next to nothing the server itself limits. What it has not read it cannot refuse, so nobody can
 offer more than it reads: 800 connections at once do, each with its next request as soon as it can (wrk), while a few
-callers at their time see how they fare.
+callers at their time see how they fare. It has the last core for itself and its model, the load has the others: what
+load takes of its core would look like lost answers.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -107,7 +109,11 @@ def _by_model(folder: Path, seconds: float, settings: dict[str, str]) -> Found:
 def _by_server(folder: Path, seconds: float, settings: dict[str, str]) -> Found:
     file = folder / "bodies"
     file.write_text("\n".join(bodies([models.KNOWN])) + "\n")
-    with _deployed(folder / "server", models.Risk(), **settings) as (port, path):
+    own, *others = sorted(os.sched_getaffinity(0), reverse=True)
+    with ExitStack() as stack:
+        with _on({own}):  # it and its runners go on there
+            port, path = stack.enter_context(_deployed(folder / "server", models.Risk(), **settings))
+        stack.enter_context(_on({*others} or {own}))
         url = f"http://127.0.0.1:{port}{path}"
         wrk.counted(url, file, CONNECTIONS, 1)
         result = wrk.counted(url, file, CONNECTIONS, 4)
@@ -124,6 +130,17 @@ def _by_server(folder: Path, seconds: float, settings: dict[str, str]) -> Found:
     good = (result["requests"] - result["status"]) / result["seconds"]
     refused = result["status"] / result["seconds"]
     return _found(BY_SERVER, (capacity, good + refused, good, refused), sender.seen, ended)
+
+
+@contextmanager
+def _on(cores: set[int]) -> Iterator[None]:
+    """Run on these cores for a while, and what is begun meanwhile for as long as it runs."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def _draw(path: Path, results: dict[str, Any], mark: Any, title: str) -> None:
         axes.set_title(SAYS.get(model, model), fontsize=10)
         axes.set_xscale("log")
         axes.set_xlabel("logarithmic", fontsize=8, loc="right")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(axis="x", alpha=0.35)
