@@ -77,10 +77,17 @@ async def begun_nursery(room: Room | None = None) -> Nursery:
 
 @asynccontextmanager
 async def running(
-    nursery: Nursery, model: object, signature: Signature = models.NUMBER, *, niceness: int = 10, **size: int
+    nursery: Nursery,
+    model: object,
+    signature: Signature = models.NUMBER,
+    *,
+    niceness: int = 10,
+    one_core: bool = False,
+    **size: int,
 ) -> AsyncIterator[RunnerPredictor]:
     """Run a model of ``tests.models`` in processes of its own."""
-    predictor = await by(nursery, Size(**size), niceness=niceness).start(*started(model, signature))
+    made = by(nursery, Size(**size), niceness=niceness, one_core=one_core)
+    predictor = await made.start(*started(model, signature))
     try:
         yield predictor
     finally:
@@ -88,11 +95,16 @@ async def running(
 
 
 def by(
-    nursery: Nursery, size: Size | None = None, *, niceness: int = 10, told: Callable[[str], None] = lambda _: None
+    nursery: Nursery,
+    size: Size | None = None,
+    *,
+    niceness: int = 10,
+    one_core: bool = False,
+    told: Callable[[str], None] = lambda _: None,
 ) -> RunnerPredictors:
     """Give what starts predictors."""
     allowed = Allowed(allow_pickle=True)
-    return RunnerPredictors(nursery, allowed, size or Size(), niceness=niceness, on_trouble=told)
+    return RunnerPredictors(nursery, allowed, size or Size(), niceness=niceness, one_core=one_core, on_trouble=told)
 
 
 def started(model: object, signature: Signature = models.NUMBER) -> tuple[ModelVersion, bytes]:

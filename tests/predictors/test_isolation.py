@@ -226,3 +226,15 @@ async def test_a_terminal_tells_runners_nothing_and_they_share_the_processor_wit
 
     assert group != os.getpgid(0)
     assert session == os.getsid(0), "else niceness would count among runners alone, where Linux groups by sessions"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux has it")
+async def test_one_core_is_what_a_process_may_run_on() -> None:
+    def found(cores: int) -> str:
+        code = f"import os; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{cores}])\n"
+        code += "from serinus.predictors.isolation import has_one_core; print(has_one_core())"
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return ran.stdout.strip()
+
+    assert found(1) == "True"
+    assert found(2) == str(len(os.sched_getaffinity(0)) == 1)

@@ -100,6 +100,34 @@ async def test_requests_are_answered_in_their_order(nursery: Nursery) -> None:
     assert answered == list(range(50))
 
 
+@pytest.mark.parametrize(("one_core", "least", "most"), [(True, 25, 30), (False, 45, 60)])
+async def test_on_one_core_who_asks_again_at_once_is_in_the_next_batch(
+    nursery: Nursery, *, one_core: bool, least: int, most: int
+) -> None:
+    """One of eight is at the model when the others come: on one core they become one batch, and not two in turn."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    answered = 0
+
+    def ask(number: int) -> None:
+        predictor.ask([[number, 0.0]], LONG, partial(ask_again, number))
+
+    def ask_again(number: int, outcome: object) -> None:
+        nonlocal answered
+        answered += 1
+        if answered < 200:
+            ask(number)
+        elif not done.done():
+            done.set_result(None)
+
+    async with running(nursery, models.Risk(), one_core=one_core) as predictor:
+        await predict(predictor, [1, 2.0])
+        for number in range(8):
+            ask(number)
+        await done
+
+        assert least <= predictor.work.batches <= most
+
+
 async def test_a_batch_has_so_many_rows_at_most_and_a_request_of_more_is_one_of_its_own(nursery: Nursery) -> None:
     async with running(nursery, models.Risk(), batch_rows=4) as predictor:
         sizes = [3, 1, 2, 9, 2]
