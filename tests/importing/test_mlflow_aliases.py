@@ -268,7 +268,7 @@ def test_a_server_sets_back_what_it_does(server: Server, registry: Registry) -> 
         client.rollback(model, reason="too slow")
         assert becomes(registry, model, champion="2")
         assert eventually(lambda: registry.tags(model, 3).get("serinus.status") == "rolled_back", every_s=0.2)
-        assert registry.tags(model, 3)["serinus.reason"] == "too slow"
+        assert eventually(lambda: registry.tags(model, 3).get("serinus.reason") == "too slow", every_s=0.2)
 
         client.undo(model)
         assert becomes(registry, model, champion="1")
