@@ -1,6 +1,7 @@
 """From a model's raw output to answers; whatever cannot be an answer is a model error."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -62,17 +63,12 @@ def read_columns(raw: RawOutput, output: Output, rows: int) -> Columns:
     if values.dtype.kind not in _KINDS:
         raise BadOutput(f"The model answered with values of type {values.dtype}.")
     table = _checked_table(raw.probabilities, rows)
-    found = values.tolist()
-    if output.kind is OutputKind.CLASS and output.classes and values.dtype.kind != "O":
-        places = list(map(_by_class(output.classes).get, found))
-        if None not in places:
-            return _named(places, table, output)  # type: ignore[arg-type]  # None is not in it
-    found = [_checked(value, output) for value in found]
+    if output.kind is OutputKind.CLASS and output.classes:
+        return _named(_places(values, output), table, output)
+    found = [_checked(value, output) for value in values.tolist()]
     if output.kind is OutputKind.NUMBER:
         return Columns([_number(value) for value in found], [None] * rows, [None] * rows)
-    if not output.classes:
-        return Columns(found, [str(value) for value in found], _most(table, rows))
-    return _named([_place(value, output) for value in found], table, output)
+    return Columns(found, [str(value) for value in found], _most(table, rows))
 
 
 def _checked_table(probabilities: NDArray[np.floating] | None, rows: int) -> NDArray[np.floating] | None:
@@ -84,7 +80,7 @@ def _checked_table(probabilities: NDArray[np.floating] | None, rows: int) -> NDA
     if table.dtype.kind != "f" or (rows and not _in_range(table)):
         raise BadOutput("The model's probabilities are not all numbers from 0 to 1.")
     sums: Iterable[float] = table.sum(axis=1).tolist()
-    if any([abs(total - 1.0) > SUM_TOLERANCE for total in sums]):  # noqa: C419 - quicker than one by one
+    if any(abs(total - 1.0) > SUM_TOLERANCE for total in sums):
         raise BadOutput("The model's probabilities do not add up to 1.")
     return table
 
@@ -92,6 +88,15 @@ def _checked_table(probabilities: NDArray[np.floating] | None, rows: int) -> NDA
 def _in_range(table: NDArray[np.floating]) -> bool:
     # NaN makes the least of them NaN, for which no comparison holds.
     return bool(table.min() >= -SUM_TOLERANCE and table.max() <= 1 + SUM_TOLERANCE)
+
+
+def _places(values: NDArray[np.generic], output: Output) -> list[int]:
+    """Give the place of each value among the classes: at once where all are of one type, else one by one."""
+    places, found = _by_class(output.classes), values.tolist()
+    if values.dtype.kind != "O":
+        with suppress(KeyError):
+            return list(map(places.__getitem__, found))
+    return [_place(value, output) for value in [_checked(value, output) for value in found]]
 
 
 @lru_cache(maxsize=64)
@@ -124,9 +129,9 @@ def _named(places: list[int], table: NDArray[np.floating] | None, output: Output
     if table is None or table.shape[1] != len(classes):
         confidences = _most(table, len(places))
     elif len(classes) <= _FEW:
-        confidences = list(_bounded([row[place] for row, place in zip(table.tolist(), places, strict=True)]))
+        confidences = _bounded([row[place] for row, place in zip(table.tolist(), places, strict=True)])
     else:
-        confidences = list(_bounded(table[range(len(places)), places].tolist()))
+        confidences = _bounded(table[range(len(places)), places].tolist())
     return Columns([classes[place] for place in places], [names[place] for place in places], confidences)
 
 
@@ -138,8 +143,8 @@ def _place(value: Scalar, output: Output) -> int:
 
 
 def _most(table: NDArray[np.floating] | None, rows: int) -> list[float | None]:
-    return [None] * rows if table is None else list(_bounded(table.max(axis=1).tolist()))
+    return [None] * rows if table is None else _bounded(table.max(axis=1).tolist())
 
 
-def _bounded(chances: Iterable[float]) -> Iterable[float]:
+def _bounded(chances: Iterable[float]) -> list[float | None]:
     return [0.0 if chance < 0.0 else min(chance, 1.0) for chance in chances]

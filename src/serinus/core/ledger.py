@@ -6,6 +6,8 @@ for as long as the slow failures take (Lindon and Kallus, arXiv 2603.25971).
 """
 
 from collections import deque
+from itertools import groupby
+from operator import itemgetter
 
 from serinus.core.evidence import Counts, Evidence, Key, bucket_of, merged
 from serinus.core.routing import Role
@@ -157,11 +159,10 @@ class Ledger:
         while self._waiting and (not self._waiting[0].pending or now - self._waiting[0].started > self._patience_s):
             batch = self._waiting.popleft()
             batch.settled = True
-            tally, of = Tally(), None
-            for key, failure, latency_ms in batch.ended:
-                if key is not of:  # most are of the baseline
-                    tally, of = self.tally(key), key
-                tally.count(failure, latency_ms)
+            for key, ended in groupby(batch.ended, itemgetter(0)):  # most are of the baseline
+                tally = self.tally(key)
+                for _, failure, latency_ms in ended:
+                    tally.count(failure, latency_ms)
             batch.ended.clear()
 
     def _settled(self) -> dict[Key, Counts]:

@@ -112,8 +112,6 @@ def _compare_scores() -> set[type[Any]]:
 def _has_tie(probabilities: NDArray[Any]) -> bool:
     if probabilities.shape[1] < 2:  # noqa: PLR2004 - there is nothing to be as probable as
         return False
-    if probabilities.shape[1] == 2:  # noqa: PLR2004 - one and the other
-        return bool(abs(probabilities[:, 0] - probabilities[:, 1]).min(initial=1.0) < _TIE)
     first, second = np.partition(probabilities, -2, axis=1)[:, -2:].T
     return bool((abs(first - second) < _TIE).any())
 

@@ -99,7 +99,7 @@ class Request:
             asking.begin()
             return
         ticket = ask_alone(arm, rows, manner, self._answered)
-        if self.outcome is None:
+        if not self._over:
             self._under_way = ticket
 
     def refuse(self) -> None:
@@ -119,9 +119,7 @@ class Request:
         if self._over:
             return
         self._over = True
-        self._under_way = (
-            None  # they know each other: what is over is freed at once, and not when cycles are looked for
-        )
+        self._under_way = None  # they know each other: so it is freed at once, and not when cycles are looked for
         desk, failure = self._desk, outcome.failure
         self._count("" if failure is None else error_kind(failure), outcome.latency_ms)
         self.identity = desk.new_id()

@@ -1,7 +1,7 @@
 """How fast a line of requests moves on, and so whether it is worth waiting in. No I/O here."""
 
 PATIENCE_SHARE = 0.5
-"""The part of its time that a request may be expected to wait; one that would wait longer is refused at once."""
+"""The part of its time that a request may be expected to wait behind others; who would wait longer is refused."""
 _NEWEST = 0.2
 """How much the newest measurement counts."""
 

@@ -101,8 +101,8 @@ class RunnerPredictor:
         """Ask for rows in training order, all at once; ``settle`` is told the answers, or why there are none.
 
         That is: ModelError (the model raised, or its process ended), BadOutput, ModelTimeout (no answer in time,
-        waiting included), Overloaded (the queue is full, or would take too long; nothing was begun), Unavailable (it
-        is closed).
+        waiting included), Overloaded (others wait, and the queue is full or would take too long; nothing was begun),
+        Unavailable (it is closed).
         """
         line = self._line
         waiting = line.waiting
