@@ -48,8 +48,12 @@ def test_every_event_is_told_whoever_is_killed_and_by_one_server_at_a_time(fleet
                 rollout(client, name)
         assert eventually(lambda: len(set(receiver.ids())) == 14), receiver.kinds()
 
+    # Who is killed between a delivery and its note of it leaves the next one to tell that again, under the same id.
+    first = {post.json["id"]: post for post in reversed(receiver.posts)}
+    told_once = [post for post in receiver.posts if first[post.json["id"]] is post]
+    assert len(receiver.posts) - len(told_once) <= len(NAMES), receiver.kinds()
     for name in NAMES:
-        told = [post.json["data"] for post in receiver.posts if post.json["subject"] == name]
+        told = [post.json["data"] for post in told_once if post.json["subject"] == name]
         assert [each["generation"] for each in told] == sorted(each["generation"] for each in told)
         steps = ["canary_started", "traffic_adjusted", "rolled_back"]
         assert [each["kind"] for each in told] == ["deployment_created", *steps, *steps]

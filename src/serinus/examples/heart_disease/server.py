@@ -112,6 +112,10 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _environment() -> dict[str, str]:
-    """Leave out all that says how another server of this user is set: its database is not ours to write to."""
+    """Leave out all that says how another server of this user is set: its database is not ours to write to.
+
+    A canary yields to nobody here: on a laptop that is busy with other work it would look slow for that alone, and a
+    few dozen requests have to tell a model that fails.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("SERINUS_")}
-    return inherited | {"SERINUS_LOG_FORMAT": "text", "NO_COLOR": "1"}
+    return inherited | {"SERINUS_LOG_FORMAT": "text", "NO_COLOR": "1", "SERINUS_CANARY_NICENESS": "0"}
