@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from serinus.core.answers import RawOutput
 from serinus.core.rows import Rows
 from serinus.core.signature import OutputKind, Signature
+from serinus.formats.shortcuts import is_ordinary, look_only_at_what_they_are_given, without_looking
 from serinus.formats.structure import estimators, parts
 from serinus.formats.tables import table_for
 from serinus.formats.threads import allowed
@@ -25,6 +26,8 @@ class EstimatorModel:
     itself, unless the last step is known to take the most probable class (``_takes_most_probable``): SVC and
     classifiers with a threshold of their own do not. Of those that do, some compare scores of which probabilities are
     made by rounding: where two classes are as probable as each other, up to ``_TIE``, these are asked by ``predict``.
+
+    Steps that would look whether what they are given is finite, and find it so, are spared the look.
 
     Raises:
         FormatRefused: the estimator was fitted on other features than those of the signature.
@@ -42,15 +45,30 @@ class EstimatorModel:
         self._takes_most_probable = self._by_scores or (
             self._has_probabilities and _is_one_of(self._final, _take_most_probable())
         )
+        self._may_go_unlooked = look_only_at_what_they_are_given(self._transformers, self._final)
 
     def predict(self, rows: Rows) -> RawOutput:
         """Predict for rows in training order; raises what the estimator raises."""
         with _few_threads(self._openmp):
-            return self._predict(self._table.of(rows))
+            X = self._table.of(rows)
+            if self._may_go_unlooked and is_ordinary(X):
+                found = self._of_ordinary(X)
+                if found is not None:
+                    return found
+            for transformer in self._transformers:
+                X = transformer.transform(X)
+            return self._of_transformed(X)
 
-    def _predict(self, X: Any) -> RawOutput:
-        for transformer in self._transformers:
-            X = transformer.transform(X)
+    def _of_ordinary(self, X: Any) -> RawOutput | None:
+        """Predict without looking for what is not finite; None where a step makes such of it."""
+        with without_looking():
+            for transformer in self._transformers:
+                X = transformer.transform(X)
+                if not is_ordinary(X):
+                    return None
+            return self._of_transformed(X)
+
+    def _of_transformed(self, X: Any) -> RawOutput:
         if not self._has_probabilities:
             return RawOutput(_flat(self._final.predict(X)))
         probabilities = np.asarray(self._final.predict_proba(X))

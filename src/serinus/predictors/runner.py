@@ -20,7 +20,7 @@ from serinus.core.answers import RawOutput, read_columns
 from serinus.core.errors import BadOutput, ModelError, SerinusError
 from serinus.core.rows import Rows
 from serinus.core.signature import Output, Signature
-from serinus.formats import Formats, threads
+from serinus.formats import Formats, shortcuts, threads
 from serinus.ports import Model
 from serinus.predictors import frames
 from serinus.predictors.frames import BAD, Outcome
@@ -54,6 +54,7 @@ def run(link: socket.socket, artifact: int, *, offline: bool) -> NoReturn:
         said = frames.Refused(failure.code, failure.message, failure.field, failure.remedy)
         link.sendall(frames.frame(0, frames.REFUSED, said))
         os._exit(1)
+    shortcuts.take_arrays_for_arrays()
     gc.collect()
     gc.freeze()
     link.sendall(frames.frame(0, frames.LOADED, frames.Loaded(bool(getattr(model, "takes_matrix", False)), offline)))
