@@ -69,7 +69,7 @@ def parts() -> dict[str, float]:
     split = Split("heart-prod", 3, "heart-prod:1", 2, 20.0)
     key, ledger = HashKey(b"0123456789abcdef0123456789abcdef"), Ledger(2.0)
     counted = Key("heart-prod:1", "heart@2", 2, Role.CANARY)
-    hashed, row = InputHasher(key, SIGNATURE.names), SIGNATURE.row(INPUTS)
+    hashed, row = InputHasher(key, SIGNATURE.names).of, SIGNATURE.row(INPUTS)
     return {
         "draw and assign": microseconds(lambda: assign(split, random.random())),
         "place an entity (sticky)": microseconds(lambda: sticky_point(key.secret, split.rollout, "patient-17")),

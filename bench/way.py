@@ -114,7 +114,7 @@ async def _asked(system: System, requests: int) -> float:
 
 def steps() -> dict[str, float]:
     """Give what single steps take, in microseconds a call."""
-    plan, hasher = Plan(SIGNATURE), InputHasher(HashKey(b"0123456789abcdef0123456789abcdef"), SIGNATURE.names)
+    plan, hasher = Plan(SIGNATURE), InputHasher(HashKey(b"0123456789abcdef0123456789abcdef"), SIGNATURE.names).of
     row, _ = plan.read(BODY)
     at = log_rows.microseconds(datetime.now(UTC))
     common = log_rows.constant_part(

@@ -6,7 +6,7 @@ string of its digits, half a surrogate pair its escape.
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
@@ -26,6 +26,7 @@ _PLAIN_FROM = 1e-5
 """Positive numbers from it on are written without an exponent by both."""
 _UNLIKE = (b"e-", b":-0,", b":-0}")
 """What RFC 8785 never has: small numbers as msgspec writes them, and a zero with a sign."""
+_MINUS = ord("-")
 _as_json = msgspec.json.Encoder().encode
 
 
@@ -73,27 +74,30 @@ class InputHasher:
 
     def __init__(self, key: HashKey, names: Sequence[str]) -> None:
         self._of_bytes = key.of_bytes
-        self._document, self._names_are_plain = _compiled(tuple(names))
+        self._pick, self._document, self._names_are_plain = _compiled(tuple(names))
 
-    def __call__(self, values: Sequence[Scalar | None]) -> str:
+    def of(self, values: Sequence[Scalar | None]) -> str:
         """Hash the values of one row, finite ones, of which there are as many as names."""
         if self._names_are_plain:
             try:
                 # One pass in C says that all are numbers, none of them large.
                 if math.hypot(*values) < _PLAIN_BELOW:  # type: ignore[arg-type]
-                    data = _as_json(self._document(values)).replace(b".0,", b",")
+                    data = _as_json(self._document(*self._pick(values))).replace(b".0,", b",")
                     if data.endswith(b".0}"):
                         data = data[:-3] + b"}"
-                    if b"-" not in data or not any(mark in data for mark in _UNLIKE):
+                    if _MINUS not in data or not any(mark in data for mark in _UNLIKE):
                         return self._of_bytes(data)
             except (TypeError, OverflowError):
                 pass  # some are texts, or missing, or beyond all floats
-        return self._of_bytes(_as_json(self._document([_plain(value) for value in values])))
+        return self._of_bytes(_as_json(self._document(*self._pick([_plain(value) for value in values]))))
 
 
 @lru_cache(maxsize=256)
-def _compiled(names: tuple[str, ...]) -> tuple[Callable[[Sequence[object]], object], bool]:
-    """Give what makes a document of values, its members in canonical order, and whether no name looks like a number."""
+def _compiled(names: tuple[str, ...]) -> tuple[Callable[..., Iterable[object]], Callable[..., object], bool]:
+    """Give what puts values in canonical order, what makes a document of these, and whether names look like no number.
+
+    A document's members are in canonical order.
+    """
     written = [_encodable(name) for name in names]
     order = sorted(range(len(names)), key=lambda place: _utf16(written[place]))
     in_order = [written[place] for place in order]
@@ -108,8 +112,8 @@ def _compiled(names: tuple[str, ...]) -> tuple[Callable[[Sequence[object]], obje
             gc=False,
         )
     except ValueError:  # two names that are one when written, or one that a struct cannot have
-        return (lambda values: dict(zip(in_order, pick(values), strict=True))), False
-    return (lambda values: made(*pick(values))), plain
+        return pick, (lambda *values: dict(zip(in_order, values, strict=True))), False
+    return pick, made, plain
 
 
 def _plain(value: Scalar | None) -> object:

@@ -145,7 +145,7 @@ def test_a_hasher_gives_the_hashes_of_the_standard(data: st.DataObject) -> None:
         st.lists(data.draw(st.sampled_from([VALUES, NUMBERS])), min_size=len(names), max_size=len(names))
     )
 
-    hashed = InputHasher(KEY, names)(values)
+    hashed = InputHasher(KEY, names).of(values)
 
     assert hashed == by_the_standard(names, values)
     assert hashed == KEY.of_inputs(dict(zip(names, values, strict=True)))
@@ -163,8 +163,8 @@ def test_a_hasher_gives_the_hashes_of_the_standard(data: st.DataObject) -> None:
 @example([True, False, 1])
 @example([1.7976931348623157e308, -1.7976931348623157e308, 1.0])
 def test_a_hasher_writes_numbers_as_the_standard_does(values: list[Scalar]) -> None:
-    assert InputHasher(KEY, ["b", "a", "Ω"])(values) == by_the_standard(["b", "a", "Ω"], [*values])
+    assert InputHasher(KEY, ["b", "a", "Ω"]).of(values) == by_the_standard(["b", "a", "Ω"], [*values])
 
 
 def test_names_that_are_one_when_written_count_as_one() -> None:
-    assert InputHasher(KEY, ["\ud800", "\\ud800"])([1.0, 2.0]) == KEY.of_inputs({"\\ud800": 2.0})
+    assert InputHasher(KEY, ["\ud800", "\\ud800"]).of([1.0, 2.0]) == KEY.of_inputs({"\\ud800": 2.0})

@@ -195,5 +195,10 @@ def error_kind(failure: SerinusError | None) -> str:
     return failure.kind if isinstance(failure, ModelError) else "platform"
 
 
+def to_microseconds(latency_ms: float) -> float:
+    """Give milliseconds to the microsecond; ``round`` takes ten times as long."""
+    return int(latency_ms * 1000.0 + 0.5) / 1000.0
+
+
 def _to_nobody(outcome: Outcome) -> None:
     """Tell of the outcome of what is over."""

@@ -8,7 +8,7 @@ from serinus.core import log_rows
 from serinus.core.answers import Answer
 from serinus.core.signature import Row
 from serinus.gateway.arms import Arm
-from serinus.gateway.asking import Outcome, error_kind
+from serinus.gateway.asking import Outcome, error_kind, to_microseconds
 from serinus.gateway.served import Served, Way
 from serinus.hashing import HashKey, InputHasher
 
@@ -23,7 +23,7 @@ class _Page:
 
     def __init__(self, served: Served, key: HashKey) -> None:
         self.served = served
-        self.hasher = InputHasher(key, served.baseline.predictor.version.signature.names)
+        self.hashed = InputHasher(key, served.baseline.predictor.version.signature.names).of
         self._key_id = key.id
         self._commons: dict[tuple[bool, str, str, bool], bytes] = {}
 
@@ -77,7 +77,7 @@ class Records:
         if page is None or page.served is not served:
             page = _kept(self._pages, served.state.name, _Page(served, self.key))
         common = page.common(way, by, "" if failure is None else error_kind(failure))
-        latency_ms, hashed = round(outcome.latency_ms, 3), page.hasher
+        latency_ms, hashed = to_microseconds(outcome.latency_ms), page.hashed
         entity = self.key.of_entity(entity_id) if entity_id else ""
         written = []
         for index, values in enumerate(rows):

@@ -8,7 +8,7 @@ from typing import Protocol
 from serinus.core import log_rows
 from serinus.core.ledger import Batch, Ledger
 from serinus.core.signature import Row
-from serinus.gateway.asking import Asking, Manner, Outcome, ask_alone, error_kind
+from serinus.gateway.asking import Asking, Manner, Outcome, ask_alone, error_kind, to_microseconds
 from serinus.gateway.records import Records
 from serinus.gateway.served import Served, Way
 from serinus.ports import Ticket
@@ -88,7 +88,7 @@ class Request:
     @property
     def latency_ms(self) -> float:
         """How long it has been under way, milliseconds."""
-        return round((self._desk.manner.monotonic() - self._started) * 1000.0, 3)
+        return to_microseconds((self._desk.manner.monotonic() - self._started) * 1000.0)
 
     def ask(self, rows: Sequence[Row]) -> None:
         """Ask for rows in the baseline's order."""
