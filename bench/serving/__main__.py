@@ -1,4 +1,7 @@
-"""`make bench-serving`: measure every server on one core, with one generator of load on the other."""
+"""`make bench-serving`: measure every server on one core, with one generator of load on the other.
+
+Each is measured once before any is measured again: a machine that others share is slow for minutes, and then for all.
+"""
 
 import argparse
 import json
@@ -12,7 +15,7 @@ from typing import Any
 
 from bench.serving import report
 from bench.serving.contenders import CONTENDERS, MODELS
-from bench.serving.measure import CONNECTIONS, Plan, measured
+from bench.serving.measure import CONNECTIONS, Plan, measured, medians
 from rich.console import Console
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -30,7 +33,7 @@ def main() -> int:
         return 2
     os.sched_setaffinity(0, {load_core})  # the load and the databases inherit it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    console, plan = Console(), Plan(asked.seconds, asked.repeats, others[-1])
+    console, plan = Console(), Plan(asked.seconds, others[-1])
     console.width = max(console.width, WIDTH)
     measurements, failures = _all(asked, plan, console)
     results = _merged(asked.to, measurements, failures)
@@ -45,7 +48,7 @@ def main() -> int:
 
 def _asked() -> argparse.Namespace:
     names = [contender.name for contender in CONTENDERS]
-    parser = argparse.ArgumentParser(prog="make bench-serving", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make bench-serving", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=int, default=5, help="of each measurement")
     parser.add_argument("--repeats", type=int, default=3, help="of each, of which the median counts")
     parser.add_argument("--only", type=_listed(names), default=names, help=f"of {','.join(names)}")
@@ -65,25 +68,34 @@ def _listed(known: list[str]) -> Any:
 
 
 def _all(asked: argparse.Namespace, plan: Plan, console: Console) -> tuple[list[Any], list[Any]]:
-    measurements, failures = [], []
+    """Measure all in turn, as often as was asked; one that fails is not measured again."""
+    rivals = [
+        (contender, model)
+        for contender in CONTENDERS
+        if contender.name in asked.only
+        for model in asked.models
+        if model in contender.models
+    ]
+    found: dict[tuple[str, str], list[Any]] = {(contender.name, model): [] for contender, model in rivals}
+    failures = []
     with tempfile.TemporaryDirectory() as models:
-        for contender in CONTENDERS:
-            if contender.name not in asked.only:
-                continue
-            for kind in [model for model in asked.models if model in contender.models]:
+        for turn in range(1, asked.repeats + 1):
+            for contender, kind in rivals:
+                if (contender.name, kind) not in found:
+                    continue
                 what = f"{contender.title}, {kind}"
                 try:
                     measurement = measured(contender, kind, plan, Path(models))
                 except Exception as failure:  # noqa: BLE001 - whatever it is, the others are measured
-                    failures.append(
-                        {"name": contender.name, "model": kind, "reason": f"{type(failure).__name__}: {failure}"}
-                    )
+                    reason = f"{type(failure).__name__}: {failure}"
+                    del found[contender.name, kind]
+                    failures.append({"name": contender.name, "model": kind, "reason": reason})
                     console.print(f"[bold red]FAILED[/]   {what}: ", end="")
-                    console.print(f"{type(failure).__name__}: {failure}", markup=False)
+                    console.print(reason, markup=False)
                 else:
-                    measurements.append(measurement)
-                    console.print(f"measured {what}: {report.in_short(measurement)}", style="dim")
-    return measurements, failures
+                    found[contender.name, kind].append(measurement)
+                    console.print(f"{turn} of {asked.repeats}: {what}: {report.in_short(measurement)}", style="dim")
+    return [medians(measurements) for measurements in found.values()], failures
 
 
 def _merged(path: Path, measurements: list[Any], failures: list[Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import statistics
 import tempfile
 import time
+import timeit
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ START_PATIENCE_S = 120.0
 WARM_S = 4
 """Ray is busy with itself for seconds after its first answer."""
 POLL_S = 0.005
+ADDITIONS = 500_000
 QUIET = {
     "DO_NOT_TRACK": "1",
     "BENTOML_DO_NOT_TRACK": "True",
@@ -34,15 +36,14 @@ KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 @dataclass(frozen=True)
 class Plan:
-    """How it is measured, and on which cores."""
+    """How it is measured, and on which core."""
 
     seconds: int
-    repeats: int
     server_core: int
 
 
 def measured(contender: Contender, kind: str, plan: Plan, models: Path) -> dict[str, Any]:
-    """Give a server's numbers, as they are in the results.
+    """Start a server, measure it once over each number of connections, end it; give its numbers.
 
     Raises:
         NotStarted: It did not come up.
@@ -82,6 +83,19 @@ def measured(contender: Contender, kind: str, plan: Plan, models: Path) -> dict[
     }
 
 
+def medians(measurements: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Give a server's numbers, as they are in the results, of what was measured of it at several times."""
+    last = measurements[-1]
+    return last | {
+        "start_s": statistics.median(each["start_s"] for each in measurements),
+        "pss_mib": statistics.median(each["pss_mib"] for each in measurements),
+        "loads": {
+            connections: _medians([each["loads"][connections] for each in measurements])
+            for connections in last["loads"]
+        },
+    }
+
+
 def _environment(contender: Contender) -> dict[str, str]:
     path = [str(ROOT)] if contender.environment else [str(ROOT), str(ROOT / "src")]
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -95,11 +109,12 @@ def _loads(server: Started, url: str, bodies: Path, plan: Plan) -> dict[str, Any
     loads = {}
     for connections in CONNECTIONS:
         wrk.run(url, bodies, connections, 1)
-        loads[str(connections)] = _medians([_run(server, url, bodies, connections, plan) for _ in range(plan.repeats)])
+        loads[str(connections)] = _run(server, url, bodies, connections, plan)
     return loads
 
 
 def _run(server: Started, url: str, bodies: Path, connections: int, plan: Plan) -> dict[str, float]:
+    core_ms = _core_ms(plan.server_core)
     before, all_before = server.cpu_s(), _busy_s(plan.server_core)
     load = wrk.run(url, bodies, connections, plan.seconds)
     spent, all_spent = server.cpu_s() - before, _busy_s(plan.server_core) - all_before
@@ -109,11 +124,22 @@ def _run(server: Started, url: str, bodies: Path, connections: int, plan: Plan) 
         "p99_ms": round(load.p99_ms, 3),
         "cpu_us": round(spent / load.requests * 1e6, 1),
         "others": round(max(0.0, all_spent - spent) / plan.seconds, 3),
+        "core_ms": core_ms,
     }
 
 
 def _medians(runs: Sequence[dict[str, float]]) -> dict[str, Any]:
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]} | {"runs": runs}
+
+
+def _core_ms(core: int) -> float:
+    """Say how fast a core is now: the milliseconds that a loop of additions takes on it, the quickest of a few."""
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        return round(min(timeit.repeat("total += 1", "total = 0", number=ADDITIONS, repeat=5)) * 1000.0, 1)
+    finally:
+        os.sched_setaffinity(0, mine)
 
 
 def _busy_s(core: int) -> float:

@@ -23,6 +23,7 @@ def show(console: Console, results: dict[str, Any]) -> None:
             console.print(_ratios(model, servers))
     if any(_is_noisy(load) for server in results["servers"] for load in server["loads"].values()):
         console.print(f"~ others had more than {NOISY:.0%} of the server's core meanwhile: measure again when idle")
+    console.print("loop, ms: what a loop of additions took on the server's core: the more, the slower it was just then")
     for failure in results["failed"]:
         console.print(f"{failure['name']}, {failure['model']}: {failure['reason']}", style="red", markup=False)
 
@@ -61,13 +62,16 @@ def _throughput(model: str, servers: list[Server]) -> Table:
     connections = list(servers[0]["loads"])
     table = Table(title=f"Requests a second over {_or(connections)} connections, {model}")
     table.add_column("server")
-    for name in (*connections, f"CPU µs each, {connections[-1]}", "MiB", "processes", "first answer, s"):
+    costs = f"CPU µs each, {connections[-1]}"
+    for name in (*connections, costs, "MiB", "processes", "first answer, s", "loop, ms"):
         table.add_column(name, justify="right")
     for server in servers:
         loads = server["loads"]
         rates = (f"{'~' * _is_noisy(loads[each])}{loads[each]['per_second']:.0f}" for each in connections)
         cost = f"{loads[connections[-1]]['cpu_us']:.0f}"
+        speed = max(load.get("core_ms", 0.0) for load in loads.values())
         rest = (cost, f"{server['pss_mib']:.0f}", str(server["processes"]), f"{server['start_s']:.1f}")
+        rest = (*rest, f"{speed:.0f}" if speed else "")
         table.add_row(server["title"], *rates, *rest, style=_style(server))
     return table
 
