@@ -114,7 +114,10 @@ class RunnerPredictor:
             self._feed()
         elif not self._feeding:
             self._feeding = True
-            self._loop.call_soon(self._feed)
+            if self._by.one_core:
+                self._loop.call_soon(self._gather, 0)
+            else:
+                self._loop.call_soon(self._feed)
         return asked
 
     def yield_to_others(self, yes: bool) -> None:  # noqa: FBT001 - it is the port's one question
@@ -186,6 +189,17 @@ class RunnerPredictor:
         """Take note of whether all runners wait to be begun again."""
         self._is_down = bool(self._places) and all(place.timer is not None for place in self._places)
 
+    def _gather(self, before: int) -> None:
+        """Give runners what waits once a turn of the event loop has brought no more, or there is a batch in full.
+
+        Where there is one core, no runner works for as long as this process does, so that none waits for this.
+        """
+        waiting = self._line.waiting
+        if before < waiting < self._by.size.batch_rows:
+            self._loop.call_soon(self._gather, waiting)
+        else:
+            self._feed()
+
     def _feed(self) -> None:
         """Give every runner that has nothing to do what waits."""
         self._feeding = False
@@ -245,10 +259,10 @@ class RunnerPredictor:
         if not self._line or self._feeding:
             return
         if self._by.one_core:
-            # No runner works while this process does. After another turn of the event loop those who are answered now
-            # may have asked again: one batch in place of two that take turns.
+            # In the next turn of the event loop those are answered whom this batch was of; after it they may have asked
+            # again: one batch in place of two that take turns.
             self._feeding = True
-            self._loop.call_soon(self._loop.call_soon, self._feed)
+            self._loop.call_soon(self._loop.call_soon, self._gather, self._line.waiting)
         else:
             self._feed()
 
