@@ -128,6 +128,47 @@ async def test_on_one_core_who_asks_again_at_once_is_in_the_next_batch(
         assert least <= predictor.work.batches <= most
 
 
+async def turn_by_turn(predictor: RunnerPredictor, requests: int) -> list[Reply]:
+    """Ask for a row in each turn of the event loop, after a batch that was no lone request."""
+    await asyncio.gather(*(predict(predictor, [n, 0.0]) for n in range(3)))
+    assert predictor.work.batches == 2
+    replies = []
+    for number in range(requests):
+        replies.append(Reply(predictor, [[number, 0.0]], LONG))
+        await asyncio.sleep(0)
+    return replies
+
+
+async def test_on_one_core_a_batch_gathers_for_as_long_as_more_comes(nursery: Nursery) -> None:
+    async with running(nursery, models.Risk(), one_core=True) as predictor:
+        replies = await turn_by_turn(predictor, 6)
+        assert predictor.work.batches == 2, "each turn has brought more"
+
+        await asyncio.gather(*(reply.answers() for reply in replies))
+        assert predictor.work.batches == 3
+        await predict(predictor, [1, 2.0])  # without company, and so is the next one
+        reply = Reply(predictor, [[1, 2.0]], LONG)
+        assert predictor.work.batches == 5, "a lone request waits for no turn"
+        await reply.answers()
+
+
+async def test_on_one_core_a_whole_batch_gathers_no_more(nursery: Nursery) -> None:
+    async with running(nursery, models.Risk(), one_core=True, batch_rows=4) as predictor:
+        replies = await turn_by_turn(predictor, 6)
+        assert predictor.work.batches == 3, "four wait, and that is a batch"
+
+        await asyncio.gather(*(reply.answers() for reply in replies))
+        assert predictor.work.batches == 4
+
+
+async def test_a_runner_with_a_core_of_its_own_has_what_waits_at_once(nursery: Nursery) -> None:
+    async with running(nursery, models.Risk()) as predictor:
+        replies = await turn_by_turn(predictor, 6)
+        assert predictor.work.batches >= 3, "it works while others come"
+
+        await asyncio.gather(*(reply.answers() for reply in replies))
+
+
 async def test_a_batch_has_so_many_rows_at_most_and_a_request_of_more_is_one_of_its_own(nursery: Nursery) -> None:
     async with running(nursery, models.Risk(), batch_rows=4) as predictor:
         sizes = [3, 1, 2, 9, 2]
