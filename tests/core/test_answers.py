@@ -183,8 +183,13 @@ def test_an_array_of_times_or_bytes_is_no_answer(dtype: str, output: Output) -> 
         [[1.003, -0.001, -0.001, -0.001]],
     ],
 )
-def test_probabilities_that_are_none_are_no_answer(probabilities: list[list[float]]) -> None:
-    assert objection(np.array([1]), ILL, np.array(probabilities)).startswith("The model's probabilities ")
+@pytest.mark.parametrize("others", [0, 100])
+def test_probabilities_that_are_none_are_no_answer(probabilities: list[list[float]], others: int) -> None:
+    good = np.eye(1, len(probabilities[0])).repeat(others, axis=0)
+    table = np.vstack([good, probabilities])
+
+    said = objection(np.array([1] * len(table)), ILL, table, rows=len(table))
+    assert said.startswith("The model's probabilities ")
 
 
 def test_one_bad_row_of_probabilities_spoils_the_batch() -> None:

@@ -19,6 +19,8 @@ _KINDS = "biufUTO"
 """numpy's kinds of arrays that can hold answers; an array of times would turn into whole numbers."""
 _FEW = 16
 """Classes of which all probabilities are made numbers of Python, which is quicker than to pick some of them."""
+_FEW_CHANCES = 32
+"""Probabilities that plain arithmetic has looked through before NumPy has begun."""
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -79,14 +81,17 @@ def _checked_table(probabilities: NDArray[np.floating] | None, rows: int) -> NDA
         raise BadOutput(f"The model's probabilities have shape {table.shape} for {rows} row(s).")
     if table.dtype.kind != "f" or (rows and not _in_range(table)):
         raise BadOutput("The model's probabilities are not all numbers from 0 to 1.")
-    sums: Iterable[float] = table.sum(axis=1).tolist()
+    few = table.size <= _FEW_CHANCES
+    sums: Iterable[float] = map(sum, table.tolist()) if few else table.sum(axis=1).tolist()
     if any(abs(total - 1.0) > SUM_TOLERANCE for total in sums):
         raise BadOutput("The model's probabilities do not add up to 1.")
     return table
 
 
 def _in_range(table: NDArray[np.floating]) -> bool:
-    # NaN makes the least of them NaN, for which no comparison holds.
+    """Say whether all are from 0 to 1; NaN is not, for which no comparison holds."""
+    if table.size <= _FEW_CHANCES:
+        return all(-SUM_TOLERANCE <= chance <= 1 + SUM_TOLERANCE for row in table.tolist() for chance in row)
     return bool(table.min() >= -SUM_TOLERANCE and table.max() <= 1 + SUM_TOLERANCE)
 
 
