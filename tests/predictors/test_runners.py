@@ -161,6 +161,15 @@ async def test_on_one_core_a_whole_batch_gathers_no_more(nursery: Nursery) -> No
         assert predictor.work.batches == 4
 
 
+async def test_nobody_is_refused_because_others_gather(nursery: Nursery) -> None:
+    async with running(nursery, models.Risk(), one_core=True, queue=4) as predictor:
+        await asyncio.gather(*(predict(predictor, [n, 0.0]) for n in range(3)))
+        replies = [Reply(predictor, [[n, 0.0]], LONG) for n in range(8)]  # in one turn, before any is handed over
+
+        assert [len(await reply.answers()) for reply in replies] == [1] * 8
+        assert predictor.work.batches == 4
+
+
 async def test_a_runner_with_a_core_of_its_own_has_what_waits_at_once(nursery: Nursery) -> None:
     async with running(nursery, models.Risk()) as predictor:
         replies = await turn_by_turn(predictor, 6)

@@ -79,11 +79,9 @@ def _checked_table(probabilities: NDArray[np.floating] | None, rows: int) -> NDA
     table = np.asarray(probabilities)
     if table.ndim != 2 or len(table) != rows or table.shape[1] == 0:  # noqa: PLR2004 rows and columns
         raise BadOutput(f"The model's probabilities have shape {table.shape} for {rows} row(s).")
-    if table.dtype.kind != "f" or (rows and not _in_range(table)):
+    if table.dtype.kind != "f" or not _in_range(table):
         raise BadOutput("The model's probabilities are not all numbers from 0 to 1.")
-    few = table.size <= _FEW_CHANCES
-    sums: Iterable[float] = map(sum, table.tolist()) if few else table.sum(axis=1).tolist()
-    if any(abs(total - 1.0) > SUM_TOLERANCE for total in sums):
+    if any(abs(total - 1.0) > SUM_TOLERANCE for total in _sums(table)):
         raise BadOutput("The model's probabilities do not add up to 1.")
     return table
 
@@ -92,7 +90,15 @@ def _in_range(table: NDArray[np.floating]) -> bool:
     """Say whether all are from 0 to 1; NaN is not, for which no comparison holds."""
     if table.size <= _FEW_CHANCES:
         return all(-SUM_TOLERANCE <= chance <= 1 + SUM_TOLERANCE for row in table.tolist() for chance in row)
-    return bool(table.min() >= -SUM_TOLERANCE and table.max() <= 1 + SUM_TOLERANCE)
+    wide = table.astype(np.float64, copy=False)
+    return bool(wide.min() >= -SUM_TOLERANCE and wide.max() <= 1 + SUM_TOLERANCE)
+
+
+def _sums(table: NDArray[np.floating]) -> Iterable[float]:
+    if table.size <= _FEW_CHANCES:
+        return map(sum, table.tolist())
+    sums: list[float] = table.sum(axis=1, dtype=np.float64).tolist()
+    return sums
 
 
 def _places(values: NDArray[np.generic], output: Output) -> list[int]:

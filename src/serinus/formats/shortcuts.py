@@ -7,6 +7,7 @@ some library, and whether all of it is finite, at each step anew.
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -23,18 +24,18 @@ def take_arrays_for_arrays() -> None:
     It would look for a dozen attributes in all of the array's classes, to the same end: a third of the time that one
     row takes. It is for a process of a model's own: narwhals is changed for all who use it there.
     """
-    for module in [sys.modules.get(name) for name in ("narwhals.dependencies", "narwhals.stable.v2.dependencies")]:
-        for name in ("is_into_dataframe", "is_into_series"):
-            looks = getattr(module, name, None)
-            if callable(looks) and not hasattr(looks, "looks_further"):
-                setattr(module, name, _unless_array(looks))
+    module = sys.modules.get("narwhals.stable.v2.dependencies")
+    for name in ("is_into_dataframe", "is_into_series"):
+        looks = getattr(module, name, None)
+        if callable(looks) and not hasattr(looks, "__wrapped__"):
+            setattr(module, name, _unless_array(looks))
 
 
-def _unless_array(looks: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    def answer(what: Any) -> bool:
-        return type(what) is not np.ndarray and looks(what)
+def _unless_array(looks: Callable[..., bool]) -> Callable[..., bool]:
+    @wraps(looks)
+    def answer(*given: Any, **named: Any) -> bool:
+        return not (len(given) == 1 and type(given[0]) is np.ndarray) and looks(*given, **named)
 
-    answer.looks_further = looks  # type: ignore[attr-defined]
     return answer
 
 
@@ -53,7 +54,7 @@ def look_only_at_what_they_are_given(transformers: Sequence[Any], final: object)
     """Say whether each step is known to look whether its own input is finite, and at nothing that it makes of that.
 
     So it does the same with an ordinary array whether it looks or not. What has other estimators within does not
-    count: they look at what they are given in between.
+    count: they look at what they are given in between. Nor does what writes into the array, which may be needed again.
     """
     if not estimators():
         return False
@@ -61,7 +62,10 @@ def look_only_at_what_they_are_given(transformers: Sequence[Any], final: object)
     return (
         type(final) in _finals()
         and type(getattr(final, "init_", "zero")) in _beginnings()
-        and all(type(each) in known and "_sklearn_output_config" not in vars(each) for each in transformers)
+        and all(
+            type(each) in known and "_sklearn_output_config" not in vars(each) and getattr(each, "copy", True)
+            for each in transformers
+        )
     )
 
 

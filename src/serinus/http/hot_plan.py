@@ -1,7 +1,7 @@
 """Reading the body of a single-row prediction by a plan that is compiled from the baseline's signature. No I/O here.
 
-A plan reads what is well formed, in one pass in C. Whatever it cannot read is for ``http.predict`` to read once more
-and to refuse in words.
+A plan reads what is well formed, in one pass in C, or in two where whole numbers are written like 3.0. Whatever it
+cannot read is for ``http.predict`` to read once more and to refuse in words.
 """
 
 from collections.abc import Callable

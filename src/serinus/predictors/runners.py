@@ -16,7 +16,7 @@ from serinus.core.signature import Row
 from serinus.core.work import Work
 from serinus.ports import Settle
 from serinus.predictors import frames
-from serinus.predictors.orders import Allowed, Size, modules_of, order_of
+from serinus.predictors.orders import BATCH_ROWS, Allowed, Size, modules_of, order_of
 from serinus.predictors.pace import Pace
 from serinus.predictors.places import Place
 from serinus.predictors.processes import Artifact, Nursery, Runner
@@ -79,6 +79,8 @@ class RunnerPredictor:
         self._line = Line(self._loop, self._is_late, self._is_withdrawn)
         self._pace = Pace()
         self._places = [Place() for _ in range(by.size.runners)]
+        self._gathering = min(by.size.batch_rows, by.size.queue, BATCH_ROWS)
+        """So many requests may gather; batches of more are made of what comes while a runner works."""
         self._feeding = False
         self._lone = True
         self._closed = False
@@ -106,7 +108,11 @@ class RunnerPredictor:
         """
         line = self._line
         waiting = line.waiting
-        if self._closed or self._is_down or (waiting and self._is_full(waiting + 1, timeout_s)):
+        if (
+            self._closed
+            or self._is_down
+            or (waiting and self._is_full(waiting + 1, timeout_s) and not self._makes_room(timeout_s))
+        ):
             settle(self._refusal())
             return _REFUSED
         asked = line.join(rows, timeout_s, settle)
@@ -175,6 +181,14 @@ class RunnerPredictor:
         """Say whether the line is too long, or moves too slowly, for the last of so many."""
         return waiting > self._by.size.queue or self._pace.is_too_slow(waiting, timeout_s)
 
+    def _makes_room(self, timeout_s: float) -> bool:
+        """Hand over what gathers, behind which nobody works yet, and say whether one more may wait then."""
+        if not self._feeding:
+            return False
+        self._feed()
+        waiting = self._line.waiting
+        return not waiting or not self._is_full(waiting + 1, timeout_s)
+
     def _refusal(self) -> SerinusError:
         if self._closed:
             return self._gone()
@@ -190,12 +204,12 @@ class RunnerPredictor:
         self._is_down = bool(self._places) and all(place.timer is not None for place in self._places)
 
     def _gather(self, before: int) -> None:
-        """Give runners what waits once a turn of the event loop has brought no more, or there is a batch in full.
+        """Give runners what waits once a turn of the event loop has brought no more, or as many wait as may gather.
 
         Where there is one core, no runner works for as long as this process does, so that none waits for this.
         """
         waiting = self._line.waiting
-        if before < waiting < self._by.size.batch_rows:
+        if before < waiting < self._gathering:
             self._loop.call_soon(self._gather, waiting)
         else:
             self._feed()
