@@ -94,8 +94,15 @@ def test_new_evidence_is_drawn_in_the_same_charts(page: Page, dashboard: Dashboa
     page.goto(dashboard.page("model_comparison", judged))
     cell = page.get_by_role("row", name=re.compile("^requests [0-9]")).get_by_role("cell").first
     expect(page.locator("[data-testid=stVegaLiteChart] svg")).to_have_count(CHARTS)
-    page.evaluate("window.charts = [...document.querySelectorAll('[data-testid=stVegaLiteChart] svg')]")
+    assert eventually(lambda: _are_laid_out(page)), "they are drawn anew while the page takes its width"
     before = cell.inner_text()
 
     assert eventually(lambda: cell.inner_text() != before, every_s=0.2)
     assert page.evaluate("window.charts.every(each => each.isConnected)")
+
+
+def _are_laid_out(page: Page) -> bool:
+    """Take hold of the charts, and say whether the same ones are there a moment later."""
+    page.evaluate("window.charts = [...document.querySelectorAll('[data-testid=stVegaLiteChart] svg')]")
+    page.wait_for_timeout(500)
+    return bool(page.evaluate(f"window.charts.length === {CHARTS} && window.charts.every(each => each.isConnected)"))

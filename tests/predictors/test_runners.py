@@ -772,24 +772,23 @@ async def test_where_taking_it_back_is_not_allowed_a_fresh_process_takes_over_an
 
 
 async def test_a_process_that_ends_while_a_fresh_one_is_begun_for_it_leaves_one_behind(
-    nursery: Nursery, monkeypatch: pytest.MonkeyPatch
+    mortal: Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allowed = isolation.set_niceness
     monkeypatch.setattr(isolation, "set_niceness", lambda pid, niceness: niceness > 0 and allowed(pid, niceness))
-    async with running(nursery, models.Risk(loading=0.2), niceness=7) as predictor:
-        living = set(nursery._living)
+    async with running(mortal, models.Risk(loading=0.2), niceness=7) as predictor:
         predictor.yield_to_others(yes=True)
         predictor.yield_to_others(yes=False)
-        await until(lambda: len(nursery._living) > len(living))
+        await until(lambda: len(mortal._living) == 2)
 
         os.kill(pids(predictor)[0], signal.SIGKILL)
         await until(lambda: predictor.work.ends)
 
         assert await predict(predictor, [GOOD, 0.0]) == Answer(0.07)
-        await until(lambda: len(nursery._living) == len(living))
+        await until(lambda: len(mortal._living) == 1)
         await until(lambda: not predictor._tasks)
         assert niceness(predictor) == [0]
-        assert len(nursery._living) == len(living)
+        assert len(mortal._living) == 1
 
 
 async def test_what_is_closed_yields_to_nobody(nursery: Nursery) -> None:
