@@ -79,7 +79,7 @@ class RunnerPredictor:
         self._line = Line(self._loop, self._is_late, self._is_withdrawn)
         self._pace = Pace()
         self._places = [Place() for _ in range(by.size.runners)]
-        self._gathering = min(by.size.batch_rows, by.size.queue, BATCH_ROWS)
+        self._gathering = min(by.size.batch_rows, by.size.queue, BATCH_ROWS) if by.one_core else 0
         """So many requests may gather; batches of more are made of what comes while a runner works."""
         self._feeding = False
         self._lone = True
@@ -120,10 +120,7 @@ class RunnerPredictor:
             self._feed()
         elif not self._feeding:
             self._feeding = True
-            if self._by.one_core:
-                self._loop.call_soon(self._gather, 0)
-            else:
-                self._loop.call_soon(self._feed)
+            self._loop.call_soon(self._gather, 0)
         return asked
 
     def yield_to_others(self, yes: bool) -> None:  # noqa: FBT001 - it is the port's one question
