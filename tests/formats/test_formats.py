@@ -77,7 +77,7 @@ def test_pickle_is_refused_with_reason_alternative_and_setting(name: str) -> Non
     error = refusal(Formats(), name)
 
     assert "runs whatever code" in error.message
-    assert all(word in error.remedy for word in ("skops", "ONNX", "SERINUS_ALLOW_PICKLE=true"))
+    assert all(word in error.remedy for word in ("skops", "ONNX", "SERINUS_ALLOW_PICKLE=true", "--allow-pickle"))
 
 
 @pytest.mark.parametrize("name", ["joblib", "pickle", "skops", "onnx"])

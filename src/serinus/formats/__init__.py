@@ -76,11 +76,13 @@ class Formats:
                 remedy=f"Use one of: {', '.join(self.names)}.",
             )
         if need.setting not in self._allowed:
+            option = need.setting.removeprefix("SERINUS_").lower().replace("_", "-")
             raise FormatRefused(
                 f"The format {format} is not allowed here: loading it runs whatever code is in the file.",
                 field="format",
                 remedy="Save a scikit-learn model with skops or any model as ONNX; or, where everybody who may "
-                f"register a model may also run code on this server, set {need.setting}=true.",
+                f"register a model may also run code on the server, set {need.setting}=true there and register it with "
+                f"--{option} (in Python {option.replace('-', '_')}=True).",
             )
         lacking = [library for library in need.libraries if find_spec(library) is None]
         if lacking:
